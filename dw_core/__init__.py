@@ -1,0 +1,1 @@
+"""DenseWarper ROS, the part without ROS: geometry, fusion, tracking, models, evaluation."""

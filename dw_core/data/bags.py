@@ -1,0 +1,94 @@
+"""Reading a recorded run back from a bag (MCAP or sqlite3), without ROS.
+
+The bag carries its own message definitions, so nothing of ROS has to be installed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+from rosbags.typesys import Stores, get_typestore
+
+from dw_core.data import messages
+from dw_core.errors import MediaError
+from dw_core.geometry.camera import Rig
+from dw_core.interleave.schedule import Shot
+from dw_core.types import FloatArray, Skeleton2D
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a bag says of one run of the graph, in order of arrival.
+
+    `shots`: all trigger events. `observations`: the 2D joints of all views, in order of their stamps.
+    T skeletons of the first person: `stamps_ns` (T,) exposure, `received_ns`, `published_ns` and
+    `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `positions`
+    (T, J, 3) m, NaN where nobody is tracked.
+    """
+
+    rig: Rig
+    joint_set: str
+    shots: tuple[Shot, ...]
+    observations: tuple[Skeleton2D, ...]
+    stamps_ns: IntArray
+    received_ns: IntArray
+    published_ns: IntArray
+    bag_ns: IntArray
+    positions: FloatArray
+
+    @property
+    def tracked(self) -> npt.NDArray[np.bool_]:
+        """Which of the T ticks have a skeleton (T,)."""
+        return np.asarray(np.isfinite(self.positions).any(axis=(1, 2)))
+
+
+def read_run(bag: Path) -> Run:
+    """Read a bag folder. Raises MediaError naming what is missing in it."""
+    by_kind: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+    wanted = {"RigCalibration", "SkeletonDefinition", "TriggerEvent", "Skeleton2D", "Skeleton3DArray"}
+    try:
+        with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
+            connections = [one for one in reader.connections if _kind(one) in wanted]
+            for connection, stamp, data in reader.messages(connections):
+                by_kind[_kind(connection)].append((stamp, reader.deserialize(data, connection.msgtype)))
+    except (AnyReaderError, OSError) as error:
+        raise MediaError(f"{bag} cannot be read as a bag: {error}") from None
+    for kind in sorted(wanted):
+        if not by_kind[kind]:
+            raise MediaError(f"{bag} holds no {kind}, expected a recording of the whole graph")
+    observations = [messages.skeleton2d(message) for _, message in by_kind["Skeleton2D"]]
+    definition = by_kind["SkeletonDefinition"][-1][1]
+    return Run(
+        rig=messages.rig(by_kind["RigCalibration"][-1][1]),
+        joint_set=definition.name,
+        shots=tuple(messages.shot(message) for _, message in by_kind["TriggerEvent"]),
+        observations=tuple(sorted(observations, key=lambda one: one.stamp_ns)),
+        **_skeletons(by_kind["Skeleton3DArray"], len(definition.joint_names)),
+    )
+
+
+def _kind(connection: Connection) -> str:
+    package, _, name = connection.msgtype.split("/")
+    return name if package == "dw_ros" else ""
+
+
+def _skeletons(arrays: list[tuple[int, Any]], joints: int) -> dict[str, Any]:
+    """Stamps (T,) and positions (T, J, 3) of the first person of each array."""
+    unknown = np.full((joints, 3), np.nan)
+    people = [messages.skeleton3d(array.skeletons[0]) if array.skeletons else None for _, array in arrays]
+    return {
+        "stamps_ns": np.array([messages.time_ns(array.header.stamp) for _, array in arrays], dtype=np.int64),
+        "received_ns": np.array([one.stamps.received if one else 0 for one in people], dtype=np.int64),
+        "published_ns": np.array([one.stamps.published if one else 0 for one in people], dtype=np.int64),
+        "bag_ns": np.array([stamp for stamp, _ in arrays], dtype=np.int64),
+        "positions": np.stack([one.positions if one else unknown for one in people]),
+    }

@@ -1,0 +1,137 @@
+"""Pictures of a run: the skeletons drawn over the footage, and in space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+
+from dw_core.data.bags import Run
+from dw_core.data.footage import Footage, decode_jpeg, ping_pong
+from dw_core.geometry.camera import Camera, Rig, project
+from dw_core.interleave.schedule import Shot
+from dw_core.skeleton import JointSet, joint_set
+from dw_core.types import FloatArray
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402 (the backend must be chosen first)
+
+Picture = npt.NDArray[np.uint8]
+# BGR, as everywhere in OpenCV.
+COLOURS = {"left": (240, 130, 30), "right": (30, 120, 245), "centre": (230, 230, 230)}
+SHEET_ROWS = 3
+TILE_HEIGHT = 480
+TRAILS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
+
+
+def draw_skeleton(picture: Picture, pixels: FloatArray, joints: JointSet, scale: float) -> None:
+    """Draw joints (J, 2), in px of the full image, into a picture that is `scale` times as large."""
+    points = pixels * scale
+    known = np.asarray(np.isfinite(points).all(-1))
+    for (a, b), edge in zip(joints.edges, joints.bones, strict=True):
+        if known[a] and known[b]:
+            colour = COLOURS[joints.side(edge[1])]
+            cv2.line(picture, _integer(points[a]), _integer(points[b]), colour, 2, cv2.LINE_AA)
+    for joint in np.flatnonzero(known):
+        cv2.circle(
+            picture, _integer(points[joint]), 3, COLOURS[joints.side(joints.joints[joint])], -1, cv2.LINE_AA
+        )
+
+
+def _integer(point: FloatArray) -> tuple[int, int]:
+    return int(round(float(point[0]))), int(round(float(point[1])))
+
+
+def overlay(run: Run, footage: Footage, shot: Shot, camera: Camera) -> Picture:
+    """The image that `camera` took at a shot of its own, with the skeleton of that tick drawn over it."""
+    index = ping_pong(shot.number, footage.frames(camera.name))
+    picture = decode_jpeg(footage.jpeg(camera.name, index), binning=2)
+    (at,) = np.flatnonzero(run.stamps_ns == shot.stamp_ns)[:1]
+    draw_skeleton(picture, project(camera, run.positions[at]), joint_set(run.joint_set), 0.5)
+    scale = TILE_HEIGHT / picture.shape[0]
+    tile = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    seconds = (shot.stamp_ns - run.shots[0].stamp_ns) / 1e9
+    cv2.putText(
+        tile,
+        f"{camera.name}  {seconds:.3f} s",
+        (8, 22),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.6,
+        (255, 255, 255),
+        2,
+        cv2.LINE_AA,
+    )
+    return np.asarray(tile, dtype=np.uint8)
+
+
+def contact_sheet(
+    run: Run, footage: Footage, path: Path, first_row_s: float = 2.0, step_s: float = 0.4
+) -> None:
+    """One row per time, one column per view; within a row the views are one tick apart, as they fired."""
+    tracked = set(run.stamps_ns[run.tracked].tolist())
+    shots = [shot for shot in run.shots if shot.stamp_ns in tracked]
+    rows = []
+    for row in range(SHEET_ROWS):
+        start_ns = shots[0].stamp_ns + round((first_row_s + row * step_s) * 1e9)
+        tiles = []
+        for camera in run.rig:
+            mine = [shot for shot in shots if shot.camera == camera.name]
+            nearest = min(mine, key=lambda shot: abs(shot.stamp_ns - start_ns))
+            tiles.append(overlay(run, footage, nearest, camera))
+        rows.append(np.hstack(_same_width(tiles)))
+    width = min(row.shape[1] for row in rows)
+    cv2.imwrite(str(path), np.vstack([row[:, :width] for row in rows]))
+
+
+def _same_width(tiles: list[Picture]) -> list[Picture]:
+    width = min(tile.shape[1] for tile in tiles)
+    return [tile[:, :width] for tile in tiles]
+
+
+def plot_3d(run: Run, path: Path) -> None:
+    """Skeletons in space with the paths of wrists and ankles and the cameras, and joint heights over time."""
+    joints = joint_set(run.joint_set)
+    positions, stamps = run.positions[run.tracked], run.stamps_ns[run.tracked]
+    figure = plt.figure(figsize=(12, 5.5))
+    space = figure.add_subplot(1, 2, 1, projection="3d")
+    for at in np.linspace(0, len(positions) - 1, 5).astype(int):
+        for a, b in joints.edges:
+            bone = positions[at, [a, b]]
+            space.plot(*bone.T, color=_rgb(joints.side(joints.joints[b])), lw=2, alpha=0.3 + 0.1 * (at > 0))
+    for name in TRAILS:
+        if name in joints.joints:
+            space.plot(*positions[:, joints.index(name)].T, color=_rgb(joints.side(name)), lw=0.7)
+    _draw_cameras(space, run.rig)
+    space.set(xlabel="x, m", ylabel="y, m", zlabel="z, m", title="skeletons, wrist and ankle paths, cameras")
+    space.set_aspect("equal")
+    time = figure.add_subplot(1, 2, 2)
+    seconds = (stamps - stamps[0]) / 1e9
+    for name in TRAILS:
+        if name in joints.joints:
+            time.plot(seconds, positions[:, joints.index(name), 2], lw=0.9, label=name.replace("_", " "))
+    time.set(
+        xlabel="time, s",
+        ylabel="height, m",
+        title=f"{len(positions)} skeletons, one per exposure of any camera",
+    )
+    time.legend(loc="center right")
+    time.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _rgb(side: str) -> tuple[float, float, float]:
+    b, g, r = (0.6 * channel / 255 if side == "centre" else channel / 255 for channel in COLOURS[side])
+    return r, g, b
+
+
+def _draw_cameras(axes: Any, rig: Rig) -> None:
+    for camera in rig:
+        axes.scatter(*camera.centre, marker="s", s=20, color="black")
+        axes.text(*camera.centre, f" {camera.name}", fontsize=8)
+        axes.plot(*np.stack((camera.centre, camera.centre + 0.4 * camera.R[2])).T, color="black", lw=1)

@@ -1,0 +1,92 @@
+"""What a recorded run was worth: rate, losses, latency, and how well the skeletons agree with themselves.
+
+On real footage there is no truth, so accuracy is judged by what must hold all the same: bones keep
+their length, and a view that was left out sees its joints where the others say they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dw_core.data.bags import Run
+from dw_core.errors import MediaError
+from dw_core.evaluation.metrics import bone_lengths, relative_mad
+from dw_core.geometry.camera import project
+from dw_core.skeleton import joint_set
+from dw_core.tracking.tracker import SkeletonTracker
+from dw_core.types import NS, FloatArray, TrackingState
+
+# A 2D joint below this confidence says nothing about the 3D joint's place.
+MIN_CONFIDENCE = 0.3
+# Bones whose length does not change when a person moves (the face and the trunk's sides do).
+LATENCY = {"p50": 50, "p95": 95}
+LIMBS = ("elbow", "wrist", "knee", "ankle")
+
+
+def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
+    """Figures of a run from its first tracked skeleton on. Raises MediaError when there is none."""
+    tracked = np.flatnonzero(run.tracked)
+    if len(tracked) < 2:
+        raise MediaError(
+            f"the run tracked nobody in {len(run.stamps_ns)} ticks; see /diagnostics of the nodes"
+        )
+    first_ns, last_ns = run.stamps_ns[tracked[0]], run.stamps_ns[tracked[-1]]
+    numbers = [shot.number for shot in run.shots if first_ns <= shot.stamp_ns <= last_ns]
+    ticks = max(numbers) - min(numbers) + 1
+    latency = (run.published_ns - run.stamps_ns)[tracked] / 1e6
+    arrival = (run.bag_ns - run.stamps_ns)[tracked] / 1e6
+    span_s = (run.bag_ns[tracked[-1]] - run.bag_ns[tracked[0]]) / NS
+    bones = bone_deviation(run)
+    return {
+        "skeletons": len(tracked),
+        "skeleton_rate_hz": (len(tracked) - 1) / span_s,
+        "ticks": ticks,
+        "ticks_lost_fraction": 1.0 - len(np.unique(run.stamps_ns[tracked])) / ticks,
+        "first_skeleton_after_s": (first_ns - run.shots[0].stamp_ns) / NS,
+        "latency_ms": percentiles(latency, LATENCY),
+        "latency_at_recorder_ms": percentiles(arrival, LATENCY),
+        "bone_length_mad_fraction": max(bones.values()),
+        "bone_length_mad_fraction_by_bone": bones,
+        "left_out_view_px": percentiles(left_out_view_px(run, progress), {"median": 50, "p90": 90}),
+    }
+
+
+def percentiles(values: FloatArray, which: dict[str, int]) -> dict[str, float]:
+    """Named percentiles of values (N,)."""
+    return {name: float(np.nanpercentile(values, percent)) for name, percent in which.items()}
+
+
+def bone_deviation(run: Run) -> dict[str, float]:
+    """Median absolute deviation of each limb's length over the run, as a fraction of its median."""
+    joints = joint_set(run.joint_set)
+    lengths = bone_lengths(run.positions[run.tracked], joints.edges)
+    deviation = relative_mad(lengths)
+    return {
+        f"{a} - {b}": float(value)
+        for (a, b), value in zip(joints.bones, deviation, strict=True)
+        if b.endswith(LIMBS) and a.split("_")[0] == b.split("_")[0]
+    }
+
+
+def left_out_view_px(run: Run, progress: bool = True) -> FloatArray:
+    """Distance (N,) in px between each joint that a view saw and the projection of what the others know.
+
+    Every view is left out in turn: the tracker gets the observations of the others alone and is asked
+    for the time of the left-out view's exposures.
+    """
+    errors = []
+    for camera in tqdm(run.rig, desc="leave one view out", disable=not progress, leave=False):
+        tracker = SkeletonTracker(run.rig.without(camera.name), joint_set(run.joint_set))
+        for seen in run.observations:
+            if seen.view != camera.name:
+                tracker.update(seen)
+                continue
+            skeleton = tracker.at(seen.stamp_ns)
+            if skeleton.state != TrackingState.TRACKED:
+                continue
+            distance = np.linalg.norm(project(camera, skeleton.positions) - seen.pixels, axis=-1)
+            errors.append(distance[(seen.confidence >= MIN_CONFIDENCE) & np.isfinite(distance)])
+    return np.concatenate(errors) if errors else np.array([np.nan])

@@ -1,0 +1,223 @@
+"""One body as an extended Kalman filter over rays: every view is used at its own time.
+
+The state is all joints' positions and velocities together, so that what one joint shows helps its
+neighbours. All functions are pure: state in, state out; the tracker replays them at will.
+Sources: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation,
+section 10.3 (EKF); Roth, Ozkan, Gustafsson, "A Student's t filter for heavy tailed process and
+measurement noise", ICASSP 2013 (weights).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dw_core.geometry.camera import Array, Rig, project_jacobian
+from dw_core.skeleton import JointSet
+from dw_core.tracking.motion import acceleration_covariance, predict
+from dw_core.types import NS, Skeleton2D
+
+# Degrees of freedom of the measurement noise: small is heavy-tailed.
+STUDENT_DOF = 4.0
+# From this d2 on a joint is taken for an outlier, whatever the state's own uncertainty.
+OUTLIER_D2 = 12.0
+# A joint within this d2 of its prediction confirms the track; a view whose median is beyond
+# VIEW_GATE_D2 looks at something else.
+CONFIRM_D2 = 16.0
+VIEW_GATE_D2 = 50.0
+# What calibration and the lens model leave, px.
+PIXEL_FLOOR = 1.0
+# An error of calibration or timing moves all joints of a view together by about this.
+VIEW_OFFSET_PX = 3.0
+MIN_CONFIDENCE = 0.05
+# Median of chi-square with 2 degrees of freedom, and how fast a view's noise level is learned.
+CHI2_MEDIAN = 1.386
+NOISE_RATE = 0.05
+MAX_NOISE = 100.0
+# Bone lengths are soft: models are no bodies. Bones shorter than this are left alone (eyes, ears).
+BONE_STD_M = 0.025
+# One look at a length, whose errors last for many ticks.
+LENGTH_STD_M = 0.3
+MIN_BONE_M = 0.1
+BONE_MEMORY = 1000
+# Lengths are learned and held only while both ends are known this well.
+BONE_KNOWN_STD_M = 0.08
+# Left and right are exchanged when that explains a pair at least this much better.
+SWAP_D2, SWAP_RATIO = 12.0, 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class BodyModel:
+    """What does not change: the rig, acceleration noise (J, J), bones (B, 2) and left-right pairs (P, 2)."""
+
+    rig: Rig
+    acceleration: Array
+    bones: npt.NDArray[np.int64]
+    pairs: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One body at one time: mean (2, J, 3) m and m/s, covariance (6J, 6J); bone lengths (B,) m with
+    their number of observations (B,); noise (M,), each view's variance relative to what it claims;
+    seen_ns (M,), the newest accepted observation of each view, or -1."""
+
+    stamp_ns: int
+    mean: Array
+    covariance: Array
+    lengths: Array
+    length_counts: Array
+    noise: Array
+    seen_ns: npt.NDArray[np.int64]
+
+
+def body_model(rig: Rig, joints: JointSet) -> BodyModel:
+    """The constants of a rig and a joint set."""
+    pairs = [
+        (joints.index(name), joints.index(joints.partner(name)))
+        for name in joints.joints
+        if joints.side(name) == "left" and joints.partner(name) in joints.joints
+    ]
+    return BodyModel(
+        rig,
+        acceleration_covariance(joints),
+        np.array(joints.edges, dtype=np.int64).reshape(-1, 2),
+        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def position_std(body: Body) -> Array:
+    """Root mean square standard deviation (J,) over the three axes, m."""
+    J = body.mean.shape[1]
+    variances = np.diagonal(body.covariance)[: 3 * J].reshape(J, 3)
+    std: Array = np.sqrt(variances.mean(1))
+    return std
+
+
+def move(model: BodyModel, body: Body, stamp_ns: int) -> Body:
+    """The body predicted to a later (or the same) time."""
+    seconds = (stamp_ns - body.stamp_ns) / NS
+    mean, covariance = predict(body.mean, body.covariance, model.acceleration, seconds)
+    return replace(body, stamp_ns=stamp_ns, mean=mean, covariance=covariance)
+
+
+def observe(model: BodyModel, body: Body, seen: Skeleton2D) -> tuple[Body, int]:
+    """Take in one view's joints at their own time (not before the body's).
+
+    Returns the body at that time and how many joints confirmed it; a view that disagrees as a
+    whole is refused: the body is then only predicted, and the number is 0.
+    """
+    view = model.rig.index(seen.view)
+    body = move(model, body, seen.stamp_ns)
+    projected, H = project_jacobian(model.rig[view], body.mean[0])
+    known = np.isfinite(seen.pixels + projected).all(1) & np.isfinite(seen.covariance).all((1, 2))
+    use = np.flatnonzero(known & (seen.confidence > 0))
+    if len(use) == 0:
+        return body, 0
+    claimed = seen.covariance[use] / np.maximum(seen.confidence[use], MIN_CONFIDENCE)[:, None, None]
+    R = (claimed + PIXEL_FLOOR**2 * np.eye(2)) * body.noise[view]
+    gain_rows, S = _innovation(body, use, H[use])
+    own = np.arange(len(use))
+    blocks = S.reshape(len(use), 2, len(use), 2)[own, :, own] + R + VIEW_OFFSET_PX**2 * np.eye(2)
+    pixels = _unswap(model, seen.pixels, projected, use, blocks)
+    residual = pixels[use] - projected[use]
+    d2 = _mahalanobis2(residual, blocks)
+    level = float(np.median(d2))
+    if level > VIEW_GATE_D2:
+        return body, 0
+    heavy = np.maximum((STUDENT_DOF + d2) / (STUDENT_DOF + 2), 1.0)
+    # beyond the gate it must not pull even a joint that is itself uncertain
+    gross = np.maximum(d2 / OUTLIER_D2 - 1, 0.0)
+    R = R * heavy[:, None, None] + blocks * gross[:, None, None]
+    together = VIEW_OFFSET_PX**2 * np.tile(np.eye(2), (len(use), len(use)))
+    body = _correct(body, gain_rows, S + _block_diagonal(R) + together, residual.ravel())
+    noise = body.noise.copy()
+    ratio = np.clip(level / CHI2_MEDIAN, 0.25, 4.0)
+    noise[view] = np.clip(noise[view] * ((1 - NOISE_RATE) + NOISE_RATE * ratio), 1.0, MAX_NOISE)
+    seen_ns = body.seen_ns.copy()
+    seen_ns[view] = seen.stamp_ns
+    body = _hold_bones(model, replace(body, noise=noise, seen_ns=seen_ns))
+    return body, int((d2 < CONFIRM_D2).sum())
+
+
+def _innovation(body: Body, use: npt.NDArray[np.int64], H: Array) -> tuple[Array, Array]:
+    """P H^T (6J, 2N) and H P H^T (2N, 2N) for the joints in use, H (N, 2, 3)."""
+    n, size = len(use), len(body.covariance)
+    columns = body.covariance.reshape(size, -1, 3)[:, use]  # position columns of the joints in use
+    PH = np.einsum("snk,nik->sni", columns, H).reshape(size, 2 * n)
+    S = np.einsum("nik,nkm->nim", H, PH.reshape(-1, 3, 2 * n)[use]).reshape(2 * n, 2 * n)
+    return PH, S
+
+
+def _mahalanobis2(residual: Array, S: Array) -> Array:
+    """r^T S^-1 r (N,) for residual (N, 2), S (N, 2, 2)."""
+    x, y = residual[:, 0], residual[:, 1]
+    a, b, c = S[:, 0, 0], S[:, 0, 1], S[:, 1, 1]
+    d2: Array = (c * x * x - 2 * b * x * y + a * y * y) / (a * c - b * b)
+    return d2
+
+
+def _unswap(
+    model: BodyModel, pixels: Array, projected: Array, use: npt.NDArray[np.int64], S: Array
+) -> Array:
+    """Pixels (J, 2) with left and right exchanged where the network mixed them up."""
+    place = np.full(len(pixels), -1)
+    place[use] = np.arange(len(use))
+    pairs = model.pairs[(place[model.pairs] >= 0).all(1)]
+    if len(pairs) == 0:
+        return pixels
+    left, right = pairs.T
+
+    def misfit(seen_left: Array, seen_right: Array) -> Array:
+        both = np.concatenate((seen_left - projected[left], seen_right - projected[right]))
+        d2 = _mahalanobis2(both, S[place[np.concatenate((left, right))]])
+        total: Array = d2[: len(left)] + d2[len(left) :]
+        return total
+
+    kept, crossed = misfit(pixels[left], pixels[right]), misfit(pixels[right], pixels[left])
+    swap = (kept > SWAP_D2) & (crossed < SWAP_RATIO * kept)
+    out: Array = pixels.copy()
+    out[left[swap]], out[right[swap]] = pixels[right[swap]], pixels[left[swap]]
+    return out
+
+
+def _block_diagonal(blocks: Array) -> Array:
+    n = len(blocks)
+    out = np.zeros((n, 2, n, 2))
+    out[np.arange(n), :, np.arange(n)] = blocks
+    return out.reshape(2 * n, 2 * n)
+
+
+def _correct(body: Body, PH: Array, S: Array, residual: Array) -> Body:
+    """Kalman update with gain P H^T S^-1."""
+    gain = np.linalg.solve(S, PH.T).T
+    covariance = body.covariance - gain @ PH.T
+    covariance = 0.5 * (covariance + covariance.T)
+    return replace(body, mean=body.mean + (gain @ residual).reshape(body.mean.shape), covariance=covariance)
+
+
+def _hold_bones(model: BodyModel, body: Body) -> Body:
+    """Learn the bones' lengths as running means, and pull the joints towards them softly."""
+    if len(model.bones) == 0:
+        return body
+    a, b = model.bones.T
+    offset = body.mean[0, a] - body.mean[0, b]
+    length = np.linalg.norm(offset, axis=1)
+    std = position_std(body)
+    known = (std[a] < BONE_KNOWN_STD_M) & (std[b] < BONE_KNOWN_STD_M) & (length > MIN_BONE_M)
+    counts = np.where(known, np.minimum(body.length_counts + 1, BONE_MEMORY), body.length_counts)
+    lengths = body.lengths + np.where(known, (length - body.lengths) / np.maximum(counts, 1), 0.0)
+    body = replace(body, lengths=lengths, length_counts=counts)
+    hold = np.flatnonzero(known & (lengths > MIN_BONE_M))
+    if len(hold) == 0:
+        return body
+    a, b, n = a[hold], b[hold], len(hold)
+    direction = offset[hold] / length[hold, None]
+    columns = body.covariance.reshape(len(body.covariance), -1, 3)
+    PH = np.einsum("snk,nk->sn", columns[:, a] - columns[:, b], direction)
+    rows = PH.reshape(-1, 3, n)
+    S = np.einsum("nk,nkm->nm", direction, rows[a] - rows[b])
+    variance = BONE_STD_M**2 + LENGTH_STD_M**2 / counts[hold]
+    return _correct(body, PH, S + np.diag(variance), lengths[hold] - length[hold])

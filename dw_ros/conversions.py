@@ -1,0 +1,277 @@
+"""Values of dw_core to messages and back.
+
+numpy arrays never go into a message field as they are: rclpy converts them element by element
+(15 ms for a heatmap tensor); `bytes` and `array.array` take microseconds.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import ColorRGBA, Header
+
+from dw_core.data import messages
+from dw_core.geometry.camera import Camera, Rig
+from dw_core.interleave.schedule import Shot
+from dw_core.skeleton import JointSet
+from dw_core.types import (
+    NS,
+    DenseSet,
+    Heatmaps,
+    ImageFrame,
+    JpegFrame,
+    Skeleton2D,
+    Skeleton3D,
+    Stage,
+    StageStamps,
+)
+from dw_ros import distro, msg
+from dw_ros.ports import Codec
+
+_OPTICAL = "_optical_frame"
+
+
+def to_time(stamp_ns: int) -> Time:
+    seconds, nanoseconds = divmod(stamp_ns, NS)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def optical_frame(view: str) -> str:
+    """Frame of a camera's images (REP 103)."""
+    return view + _OPTICAL
+
+
+def _header(stamp_ns: int, frame: str) -> Header:
+    return Header(stamp=to_time(stamp_ns), frame_id=frame)
+
+
+def _floats(values: npt.NDArray[Any]) -> array[float]:
+    return array("f", np.asarray(values, dtype=np.float32).tobytes())
+
+
+def tensor_to_message(maps: npt.NDArray[np.float32]) -> msg.Tensor:
+    """Maps in [0, 1], as 16-bit fractions."""
+    wire = messages.to_wire(maps)
+    return msg.Tensor(dtype=wire.dtype.name, shape=array("I", wire.shape), data=wire.tobytes())
+
+
+def _stamps_to_message(exposure_ns: int, stamps: StageStamps) -> msg.LatencyStamps:
+    return msg.LatencyStamps(
+        exposure=to_time(exposure_ns),
+        received=to_time(stamps.received),
+        inferred=to_time(stamps.inferred),
+        fused=to_time(stamps.fused),
+        published=to_time(stamps.published),
+    )
+
+
+# Trigger
+
+
+def shot_to_message(shot: Shot) -> msg.TriggerEvent:
+    """`issued` and `error_ns` are the trigger node's to set."""
+    return msg.TriggerEvent(
+        header=_header(shot.stamp_ns, optical_frame(shot.camera)),
+        camera=shot.camera,
+        sequence=shot.number,
+        scheduled=to_time(shot.stamp_ns),
+        issued=to_time(shot.issued_ns),
+        error_ns=shot.issued_ns - shot.stamp_ns if shot.issued_ns else 0,
+    )
+
+
+# Images
+
+
+def image_to_message(frame: ImageFrame) -> Image:
+    message = distro.bgr_to_image(frame.pixels)
+    message.header = _header(frame.stamp_ns, optical_frame(frame.view))
+    return message
+
+
+def image_from_message(message: Image) -> ImageFrame:
+    view = message.header.frame_id.removesuffix(_OPTICAL)
+    return ImageFrame(view, messages.time_ns(message.header.stamp), distro.image_to_bgr(message))
+
+
+def jpeg_to_message(frame: JpegFrame) -> CompressedImage:
+    message = distro.jpeg_to_message(frame.data)
+    message.header = _header(frame.stamp_ns, optical_frame(frame.view))
+    return message
+
+
+def jpeg_from_message(message: CompressedImage) -> JpegFrame:
+    view = message.header.frame_id.removesuffix(_OPTICAL)
+    return JpegFrame(view, messages.time_ns(message.header.stamp), bytes(message.data))
+
+
+# Calibration
+
+
+def camera_info(camera: Camera) -> CameraInfo:
+    """The calibration as every ROS node understands it; P is K, since nothing is rectified."""
+    model = "equidistant" if camera.model == "fisheye" else "plumb_bob"
+    if len(camera.distortion) == 8:
+        model = "rational_polynomial"
+    info = CameraInfo(width=camera.width, height=camera.height, distortion_model=model)
+    info.header.frame_id = optical_frame(camera.name)
+    distortion = np.zeros(max(len(camera.distortion), 5 if camera.model == "pinhole" else 4))
+    distortion[: len(camera.distortion)] = camera.distortion
+    info.d = array("d", distortion)
+    info.k = camera.K.ravel().tolist()
+    info.r = np.eye(3).ravel().tolist()
+    info.p = np.hstack((camera.K, np.zeros((3, 1)))).ravel().tolist()
+    return info
+
+
+def rig_to_message(rig: Rig, world_frame: str) -> msg.RigCalibration:
+    message = msg.RigCalibration()
+    message.header.frame_id = world_frame
+    message.cameras = [
+        msg.CameraCalibration(
+            name=camera.name,
+            info=camera_info(camera),
+            rotation=camera.R.ravel().tolist(),
+            translation=camera.t.tolist(),
+        )
+        for camera in rig
+    ]
+    return message
+
+
+SIDE_COLOURS = {"left": (0.1, 0.5, 0.95), "right": (0.95, 0.45, 0.1), "centre": (0.85, 0.85, 0.85)}
+
+
+def joint_set_to_message(joints: JointSet) -> msg.SkeletonDefinition:
+    colours = [SIDE_COLOURS[joints.side(joint)] for joint in joints.joints]
+    return msg.SkeletonDefinition(
+        name=joints.name,
+        joint_names=list(joints.joints),
+        edges=array("H", [index for edge in joints.edges for index in edge]),
+        colors=[ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in colours],
+    )
+
+
+# Heatmaps
+
+
+def heatmaps_codec(joints: JointSet) -> Codec[Heatmaps]:
+    """Heatmaps of one joint set; messages of another are refused with ConfigError."""
+
+    def to_message(value: Heatmaps) -> msg.Heatmaps:
+        return msg.Heatmaps(
+            header=_header(value.stamp_ns, optical_frame(value.view)),
+            view=value.view,
+            joint_set=joints.name,
+            crop=[value.crop.left, value.crop.top, value.crop.side],
+            tensor=tensor_to_message(value.tensor),
+            stamps=_stamps_to_message(value.stamp_ns, value.stamps),
+        )
+
+    def from_message(message: msg.Heatmaps) -> Heatmaps:
+        messages.require_joint_set(message.joint_set, joints.name)
+        return messages.heatmaps(message)
+
+    return Codec(msg.Heatmaps, to_message, from_message)
+
+
+def dense_codec(joints: JointSet) -> Codec[DenseSet]:
+    """Dense sets of one joint set. After the temporal stage nobody needs the raw maps: they stay home."""
+
+    def to_message(value: DenseSet) -> msg.DenseHeatmaps:
+        maps = np.stack([view.tensor for view in value.views])
+        raw = np.stack([view.raw for view in value.views]) if value.stage < Stage.TEMPORAL else maps[:0]
+        return msg.DenseHeatmaps(
+            header=_header(value.target_ns, optical_frame(value.fresh)),
+            stage=int(value.stage),
+            joint_set=joints.name,
+            fresh=value.fresh,
+            views=[view.view for view in value.views],
+            source_stamps=[to_time(view.source_stamp_ns) for view in value.views],
+            crops=array("d", [x for v in value.views for x in (v.crop.left, v.crop.top, v.crop.side)]),
+            raw=tensor_to_message(raw),
+            tensor=tensor_to_message(maps),
+            stamps=_stamps_to_message(value.target_ns, value.stamps),
+        )
+
+    def from_message(message: msg.DenseHeatmaps) -> DenseSet:
+        messages.require_joint_set(message.joint_set, joints.name)
+        return messages.dense_set(message)
+
+    return Codec(msg.DenseHeatmaps, to_message, from_message)
+
+
+# Skeletons
+
+
+def skeleton2d_codec(joints: JointSet) -> Codec[Skeleton2D]:
+    def to_message(value: Skeleton2D) -> msg.Skeleton2D:
+        return msg.Skeleton2D(
+            header=_header(value.stamp_ns, optical_frame(value.view)),
+            view=value.view,
+            joint_set=joints.name,
+            pixels=_floats(value.pixels),
+            covariance=_floats(value.covariance[:, [0, 0, 1], [0, 1, 1]]),
+            confidence=_floats(value.confidence),
+        )
+
+    def from_message(message: msg.Skeleton2D) -> Skeleton2D:
+        messages.require_joint_set(message.joint_set, joints.name)
+        return messages.skeleton2d(message)
+
+    return Codec(msg.Skeleton2D, to_message, from_message)
+
+
+def skeleton3d_to_message(value: Skeleton3D, world_frame: str) -> msg.Skeleton3D:
+    return msg.Skeleton3D(
+        header=_header(value.stamp_ns, world_frame),
+        id=value.identity,
+        tracking_state=int(value.state),
+        joint_set=value.joint_set,
+        positions=_floats(value.positions),
+        velocities=_floats(value.velocities),
+        covariance=_floats(value.covariance[:, messages.UPPER_TRIANGLE[0], messages.UPPER_TRIANGLE[1]]),
+        confidence=_floats(value.confidence),
+        views=list(value.views),
+        view_ages_ns=array("q", value.view_ages_ns),
+        stamps=_stamps_to_message(value.stamp_ns, value.stamps),
+    )
+
+
+@dataclass(frozen=True)
+class People:
+    """Everybody at one time; empty when nobody is tracked."""
+
+    stamp_ns: int
+    skeletons: Sequence[Skeleton3D]
+
+
+def people_codec(world_frame: str) -> Codec[People]:
+    def to_message(value: People) -> msg.Skeleton3DArray:
+        return msg.Skeleton3DArray(
+            header=_header(value.stamp_ns, world_frame),
+            skeletons=[skeleton3d_to_message(one, world_frame) for one in value.skeletons],
+        )
+
+    def from_message(message: msg.Skeleton3DArray) -> People:
+        skeletons = [messages.skeleton3d(one) for one in message.skeletons]
+        return People(messages.time_ns(message.header.stamp), skeletons)
+
+    return Codec(msg.Skeleton3DArray, to_message, from_message)
+
+
+SHOT = Codec(msg.TriggerEvent, shot_to_message, messages.shot)
+IMAGE = Codec(Image, image_to_message, image_from_message)
+JPEG = Codec(CompressedImage, jpeg_to_message, jpeg_from_message)
+
+
+def message_codec(message_type: type) -> Codec[Any]:
+    """For topics whose value is the message itself."""
+    return Codec(message_type, lambda message: message, lambda message: message)

@@ -1,0 +1,132 @@
+"""What only a ROS distribution has, each piece with a stand-in of the same interface.
+
+Nodes import from here and never ask which world they run in. In a distribution the pieces are
+apt's message_filters, cv_bridge, tf_transformations and tf2_msgs; in a plain environment of PyPI
+wheels they are the few lines below, numpy, OpenCV and scipy.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CompressedImage, Image
+
+from dw_core.errors import ConfigError, MediaError
+
+
+def _has(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def name() -> str:
+    """'jazzy', 'kilted', ...: the distribution, or the one that the wheels were made from."""
+    by_rclpy = {"7.1": "jazzy", "9.1": "kilted"}
+    stated = os.environ.get("ROS_DISTRO")
+    if stated:
+        return stated
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return by_rclpy.get(".".join(version("rclpy").split(".")[:2]), "unknown")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def share_directory() -> Path:
+    """Where config/ and launch/ lie: the source tree, or the installed package's share folder."""
+    source = Path(__file__).resolve().parent.parent
+    if (source / "config").is_dir() and (source / "package.xml").is_file():
+        return source
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+    try:
+        return Path(get_package_share_directory("dw_ros"))
+    except PackageNotFoundError:
+        raise ConfigError("the package dw_ros is not installed; run `make build` or `colcon build`") from None
+
+
+class _PlainSubscriber:
+    """message_filters.Subscriber as far as it is used here."""
+
+    def __init__(self, node: Any, message_type: type, topic: str, **options: Any) -> None:
+        self._callbacks: list[Callable[..., None]] = []
+        self.sub = node.create_subscription(message_type, topic, self._deliver, **options)
+
+    def registerCallback(self, callback: Callable[..., None], *extra: Any) -> None:  # noqa: N802 (its name there)
+        self._callbacks.append(lambda message: callback(message, *extra))
+
+    def _deliver(self, message: Any) -> None:
+        for callback in self._callbacks:
+            callback(message)
+
+
+if _has("message_filters"):
+    from message_filters import Subscriber as Subscriber
+else:
+    Subscriber = _PlainSubscriber
+
+
+def _plain_image_to_bgr(message: Image) -> npt.NDArray[np.uint8]:
+    import cv2
+
+    conversions = {
+        "bgr8": None, "rgb8": cv2.COLOR_RGB2BGR, "mono8": cv2.COLOR_GRAY2BGR,
+        "bgra8": cv2.COLOR_BGRA2BGR, "rgba8": cv2.COLOR_RGBA2BGR,
+    }  # fmt: skip
+    if message.encoding not in conversions:
+        raise MediaError(f"image encoding is '{message.encoding}', expected one of {', '.join(conversions)}")
+    channels = {"mono8": 1, "bgra8": 4, "rgba8": 4}.get(message.encoding, 3)
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    pixels = rows[:, : message.width * channels].reshape(message.height, message.width, channels)
+    code = conversions[message.encoding]
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
+
+
+def image_to_bgr(message: Image) -> npt.NDArray[np.uint8]:
+    """Image message to BGR (rows, cols, 3). Raises MediaError for an encoding that is no colour image."""
+    if not _has("cv_bridge"):
+        return _plain_image_to_bgr(message)
+    from cv_bridge import CvBridge, CvBridgeError
+
+    try:
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, "bgr8"), dtype=np.uint8)
+    except CvBridgeError as error:
+        raise MediaError(
+            f"image encoding '{message.encoding}' cannot be converted to bgr8: {error}"
+        ) from None
+
+
+def bgr_to_image(pixels: npt.NDArray[np.uint8]) -> Image:
+    """BGR (rows, cols, 3) to an Image message without header. Bytes, since numpy is slow to assign."""
+    message = Image()
+    message.height, message.width = pixels.shape[:2]
+    message.encoding, message.step = "bgr8", 3 * pixels.shape[1]
+    message.data = pixels.tobytes()
+    return message
+
+
+def jpeg_to_message(jpeg: bytes) -> CompressedImage:
+    """JPEG bytes to a CompressedImage message without header."""
+    message = CompressedImage()
+    message.format, message.data = "jpeg", jpeg
+    return message
+
+
+def quaternion(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Rotation matrix (3, 3) to x, y, z, w."""
+    if _has("tf_transformations"):
+        from tf_transformations import quaternion_from_matrix
+
+        matrix = np.eye(4)
+        matrix[:3, :3] = rotation
+        x, y, z, w = quaternion_from_matrix(matrix)
+    else:
+        x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+    return float(x), float(y), float(z), float(w)

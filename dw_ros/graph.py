@@ -1,0 +1,181 @@
+"""The one description of the node graph. Launch files, `dw up` and the composed process all read it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from dw_core.data import assets
+from dw_core.data.rigs import load_rig
+from dw_core.errors import ConfigError
+from dw_ros import distro
+
+Composition = Literal["composed", "isolated"]
+COMPOSITIONS: tuple[Composition, ...] = ("composed", "isolated")
+FOOTAGE = "footage"
+DEFAULT_RIG = "balance_beam"
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """What a user chooses; everything else is in the parameter file.
+
+    `rig`: a file, or the name of one in config/rigs. `source`: "footage", or a folder with one video or
+    folder of images per view, or "external": somebody else publishes the images.
+    """
+
+    rig: str = DEFAULT_RIG
+    source: str = FOOTAGE
+    namespace: str = "dw"
+    rate_hz: float | None = None
+    parameters: str = ""
+    composition: Composition = "composed"
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node: module in dw_ros.nodes (and name under lib/dw_ros), name, namespace, parameters.
+
+    `arguments` are command line arguments of the executable's own.
+    """
+
+    executable: str
+    name: str
+    namespace: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
+def composition(name: str) -> Composition:
+    """A composition by name. Raises ConfigError for another."""
+    for known in COMPOSITIONS:
+        if name == known:
+            return known
+    raise ConfigError(f"composition '{name}' is unknown, expected one of {', '.join(COMPOSITIONS)}")
+
+
+def share_file(name: str) -> Path:
+    """A file of the package, such as config/interleaved.rviz."""
+    return distro.share_directory() / name
+
+
+def rig_file(rig: str) -> Path:
+    """A rig by file name, or by its name in config/rigs. Raises ConfigError when there is none."""
+    named = share_file(f"config/rigs/{rig}.yaml")
+    for path in (Path(rig), named):
+        if path.is_file():
+            return path.resolve()
+    known = ", ".join(sorted(path.stem for path in named.parent.glob("*.yaml")))
+    raise ConfigError(f"rig '{rig}' is neither a file nor one of config/rigs ({known})")
+
+
+def parameter_file(options: GraphOptions) -> Path:
+    """The parameter file in force. Raises ConfigError when it does not exist."""
+    default = share_file("config/interleaved.yaml")
+    path = Path(options.parameters) if options.parameters else default
+    if not path.is_file():
+        raise ConfigError(
+            f"parameter file {path} does not exist, expected a ROS 2 parameter file such as {default}"
+        )
+    return path.resolve()
+
+
+def source_folder(source: str) -> Path:
+    """Folder of the footage. Raises AssetError or ConfigError when it is not there."""
+    if source == FOOTAGE:
+        return assets.footage()
+    path = Path(source)
+    if not path.is_dir():
+        raise ConfigError(
+            f"source '{source}' is not a folder, expected '{FOOTAGE}', 'external', "
+            "or a folder with one video or folder of images per view"
+        )
+    return path.resolve()
+
+
+def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
+    """The nodes from trigger to markers. Raises DwError for a rig or source that cannot be."""
+    rig = rig_file(options.rig)
+    views = load_rig(rig).names
+    shared = {"rig": str(rig)}
+    namespace = "/" + options.namespace.strip("/")
+    trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
+    nodes = [
+        NodeSpec("markers", "markers", namespace),
+        NodeSpec("triangulation", "triangulation", namespace, shared),
+        NodeSpec("temporal_fusion", "temporal_fusion", namespace),
+        NodeSpec("spatial_fusion", "spatial_fusion", namespace, shared),
+        *(NodeSpec("heatmap", "heatmap", f"{namespace}/{view}", shared) for view in views),
+    ]
+    if options.source != "external":
+        camera = {**shared, "source": str(source_folder(options.source))}
+        nodes += [NodeSpec("camera", "camera", f"{namespace}/{view}", camera) for view in views]
+    # From the end of the line to its beginning: nobody speaks before somebody listens.
+    return (*nodes, NodeSpec("trigger", "trigger", namespace, trigger))
+
+
+def processes(options: GraphOptions) -> tuple[NodeSpec, ...]:
+    """What to start: every node (isolated), or the one process that holds them all (composed)."""
+    graph = interleaved_graph(options)
+    if options.composition == "isolated":
+        return graph
+    return (NodeSpec("composed", "composed", "/", {}, to_arguments(options)),)
+
+
+def command(spec: NodeSpec, options: GraphOptions) -> list[str]:
+    """The command line that runs a node as a process of its own, without `ros2`."""
+    ros = ["--params-file", str(parameter_file(options))]
+    if spec.executable != "composed":
+        ros += ["-r", f"__node:={spec.name}", "-r", f"__ns:={spec.namespace}"]
+    for name, value in spec.parameters.items():
+        # JSON is YAML, which is what rcl parses here.
+        ros += ["-p", f"{name}:={json.dumps(value)}"]
+    module = f"dw_ros.nodes.{spec.executable}"
+    return [sys.executable, "-m", module, *spec.arguments, "--ros-args", *ros]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a graph on a command line."""
+    default = GraphOptions()
+    parser.add_argument(
+        "--rig", default=default.rig, help="rig file, or name of one in config/rigs (%(default)s)"
+    )
+    parser.add_argument(
+        "--source",
+        default=default.source,
+        help="'footage' (default), 'external' (another driver publishes the images), "
+        "or a folder with one video or folder of images per view, named as in the rig",
+    )
+    parser.add_argument(
+        "--namespace", default=default.namespace, help="namespace of all topics (%(default)s)"
+    )
+    parser.add_argument("--rate-hz", type=float, help="frames per second of each camera (parameter file: 15)")
+    parser.add_argument(
+        "--parameters", default="", metavar="FILE", help="ROS parameter file (config/interleaved.yaml)"
+    )
+
+
+def from_arguments(args: argparse.Namespace, composition: Composition) -> GraphOptions:
+    return GraphOptions(args.rig, args.source, args.namespace, args.rate_hz, args.parameters, composition)
+
+
+def to_arguments(options: GraphOptions) -> tuple[str, ...]:
+    """The inverse of `from_arguments`."""
+    arguments: Sequence[str] = (
+        "--rig",
+        options.rig,
+        "--source",
+        options.source,
+        "--namespace",
+        options.namespace,
+    )
+    if options.rate_hz is not None:
+        arguments = (*arguments, "--rate-hz", repr(options.rate_hz))
+    if options.parameters:
+        arguments = (*arguments, "--parameters", options.parameters)
+    return tuple(arguments)

@@ -1,0 +1,193 @@
+"""What all nodes share: parameters, ports, diagnostics at 1 Hz, start-up and shutdown."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import cv2
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+
+from dw_core.errors import EXIT_BAD_INPUT, ConfigError, DwError
+from dw_ros.parameters import Parameter, declare
+from dw_ros.ports import Bus, Codec, Inlet, Outlet, Queue
+
+T = TypeVar("T")
+DIAGNOSTICS_PERIOD_S = 1.0
+STOP_POLL_S = 0.25
+
+
+@dataclass
+class Health:
+    """What a node says of itself once a second."""
+
+    level: bytes = DiagnosticStatus.OK
+    message: str = "running"
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def warn(self, message: str) -> None:
+        if self.level == DiagnosticStatus.OK:
+            self.level, self.message = DiagnosticStatus.WARN, message
+
+
+class DwNode(Node):
+    """A node with declared parameters, ports on a bus and diagnostics.
+
+    Subclasses list `PARAMETERS`, make their ports in `__init__`, override `start` for what begins when
+    every node of the process is ready, `health` for diagnostics and `close` for threads of their own.
+    """
+
+    PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+
+    def __init__(self, name: str, bus: Bus | None = None, **node_options: Any) -> None:
+        super().__init__(name, **node_options)
+        self.bus = bus or Bus()
+        self._queues: list[Queue[Any]] = []
+        self._known = {parameter.name: parameter for parameter in self.PARAMETERS}
+        declare(self, self.PARAMETERS)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def value(self, name: str) -> Any:
+        """Present value of a parameter (None if it is unset)."""
+        return self.get_parameter_or(name).value
+
+    def now_ns(self) -> int:
+        """The node's clock, integer nanoseconds (simulated with use_sim_time)."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def queue(self, name: str, callback: Callable[[T], None], worker: str = "", size: int = 1) -> Queue[T]:
+        """A queue served by the process's worker of that name (see ports.Queue)."""
+        queue = Queue(self, name, callback, self.bus.worker(worker) if worker else None, size)
+        self._queues.append(queue)
+        return queue
+
+    def inlet(
+        self,
+        topic: str,
+        codec: Codec[T],
+        qos: QoSProfile,
+        callback: Callable[[T], None],
+        worker: str = "",
+        queue: int = 1,
+    ) -> None:
+        """Call back with every value of a topic, through a queue."""
+        Inlet(self, self.bus, topic, codec, qos, self.queue(topic, callback, worker, queue))
+
+    def outlet(self, topic: str, codec: Codec[T], qos: QoSProfile, latched: bool = False) -> Outlet[T]:
+        return Outlet(self, self.bus, topic, codec, qos, latched)
+
+    def start(self) -> None:
+        """Called once when all nodes of the process are made and connected."""
+
+    def close(self) -> None:
+        """Called once before the node is destroyed."""
+
+    def health(self) -> Health:
+        """State for /diagnostics."""
+        return Health()
+
+    def publish_health(self) -> None:
+        """Say on /diagnostics how the node is. Called by `spin`."""
+        health = self.health()
+        for queue in self._queues:
+            for what, count in queue.counters.items():
+                health.values[f"{queue.name} {what}"] = count
+                if what == "failed":
+                    health.warn(f"{count} value(s) of {queue.name} could not be processed, see the log")
+        status = DiagnosticStatus(
+            level=health.level,
+            name=self.get_fully_qualified_name(),
+            message=health.message,
+            hardware_id="dw_ros",
+            values=[KeyValue(key=key, value=str(value)) for key, value in health.values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _check_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
+        for change in changes:
+            known = self._known.get(change.name)
+            problem = known.problem(change.value) if known else None
+            if problem:
+                return SetParametersResult(successful=False, reason=f"parameter '{change.name}' {problem}")
+        return SetParametersResult(successful=True)
+
+
+def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -> None:
+    """Make nodes on one bus, start them, and serve them in one thread until `stop` is set."""
+    bus = Bus()
+    executor = SingleThreadedExecutor()
+    nodes: Sequence[DwNode] = ()
+    try:
+        nodes = make_nodes(bus)
+        for node in nodes:
+            executor.add_node(node)
+        bus.connect()
+        for node in nodes:
+            node.start()
+        # One wake-up for all nodes: each costs rclpy a look at some two hundred entities.
+        next_health = time.monotonic()
+        while not stop.is_set():
+            if time.monotonic() >= next_health:
+                next_health += DIAGNOSTICS_PERIOD_S
+                for node in nodes:
+                    node.publish_health()
+            executor.spin_once(timeout_sec=STOP_POLL_S)
+    finally:
+        # From those who speak to those who listen, while the context still lives.
+        for node in nodes:
+            node.close()
+        bus.close()
+        executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
+
+
+def run(make_nodes: Callable[[Bus], Sequence[DwNode]], args: Sequence[str] | None = None) -> int:
+    """Run nodes until SIGINT or SIGTERM; the exit code. Bad input is one sentence and code 2."""
+    stop = threading.Event()
+    cv2.setNumThreads(1)  # for the same reason as in dw_ros/__init__.py
+    # Our own handlers: rclpy's would shut the context down under the worker threads.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _initialise(list(sys.argv if args is None else args))
+        spin(make_nodes, stop)
+    except DwError as error:
+        print(f"dw: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def _initialise(args: list[str]) -> None:
+    """rclpy.init; what rcl cannot parse (a parameter file, a remapping) becomes a ConfigError."""
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise ConfigError(f"the ROS arguments cannot be used: {reason}") from None
+
+
+def main_of(node_class: type[DwNode], name: str) -> Callable[[], None]:
+    """The `main` of a node's own process."""
+
+    def main() -> None:
+        sys.exit(run(lambda bus: (node_class(name, bus=bus),)))
+
+    return main

@@ -1,0 +1,60 @@
+"""camera: one view of recorded footage, one frame per trigger event.
+
+Publishes <view>/image/compressed (JPEG at full resolution, stamped with the exposure),
+<view>/image (raw, only while somebody subscribes) and <view>/camera_info (latched). The footage
+is played forwards and backwards in turn, for an endless stream without jumps. A driver of real
+cameras takes this node's place: the rest of the graph needs nothing but images whose stamp is the
+exposure and whose frame_id is <view>_optical_frame.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo
+
+from dw_core.data.footage import Footage, decode_jpeg, ping_pong
+from dw_core.interleave.schedule import Shot
+from dw_core.types import ImageFrame, JpegFrame
+from dw_ros import conversions, qos
+from dw_ros.node import Health, main_of
+from dw_ros.parameters import Parameter
+from dw_ros.ports import Bus
+from dw_ros.view import ViewNode
+
+
+class CameraNode(ViewNode):
+    PARAMETERS = (
+        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("source", "", "Footage: a folder with one video or one folder of images per view."),
+    )
+
+    def __init__(self, name: str = "camera", bus: Bus | None = None, **options: Any) -> None:
+        super().__init__(name, bus, **options)
+        self._footage = Footage.open(Path(self.value("source")), self.rig.names)
+        self._count = self._footage.frames(self.view)
+        self._sent = 0
+        self._jpeg = self.outlet("image/compressed", conversions.JPEG, qos.SENSOR)
+        self._raw = self.outlet("image", conversions.IMAGE, qos.SENSOR)
+        info = self.outlet("camera_info", conversions.message_codec(CameraInfo), qos.LATCHED, latched=True)
+        info.send(conversions.camera_info(self.camera))
+        self.inlet(self.of_rig("trigger/event"), conversions.SHOT, qos.RELIABLE, self._expose)
+
+    def _expose(self, shot: Shot) -> None:
+        if shot.camera != self.view:
+            return
+        jpeg = self._footage.jpeg(self.view, ping_pong(shot.number, self._count))
+        self._jpeg.send(JpegFrame(self.view, shot.stamp_ns, jpeg))
+        if self._raw.wanted:
+            self._raw.send(ImageFrame(self.view, shot.stamp_ns, decode_jpeg(jpeg)))
+        self._sent += 1
+
+    def health(self) -> Health:
+        return Health(values={"frames_sent": self._sent, "frames_in_footage": self._count})
+
+
+main = main_of(CameraNode, "camera")
+
+if __name__ == "__main__":
+    main()

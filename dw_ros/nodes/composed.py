@@ -1,0 +1,56 @@
+"""composed: the whole graph in one process, arrays handed over in Python.
+
+Topics are published for whoever subscribes, as in the isolated form; nobody pays for the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.utilities import remove_ros_args
+
+from dw_core.errors import EXIT_BAD_INPUT, DwError
+from dw_ros import graph
+from dw_ros.node import DwNode, run
+from dw_ros.ports import Bus
+
+# A worker that comes back from the 2D network must not wait 5 ms (CPython's default) for its turn.
+SWITCH_INTERVAL_S = 0.0005
+
+
+def make_node(spec: graph.NodeSpec, bus: Bus) -> DwNode:
+    """The node of a specification, on a bus."""
+    module = importlib.import_module(f"dw_ros.nodes.{spec.executable}")
+    (node_class,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, DwNode) and value.__module__ == module.__name__
+    )
+    overrides = [RosParameter(name, value=value) for name, value in spec.parameters.items()]
+    node: DwNode = node_class(spec.name, bus=bus, namespace=spec.namespace, parameter_overrides=overrides)
+    return node
+
+
+def make_nodes(specs: Sequence[graph.NodeSpec], bus: Bus) -> Sequence[DwNode]:
+    return [make_node(spec, bus) for spec in specs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="composed", description=__doc__)
+    graph.add_arguments(parser)
+    args = parser.parse_args(remove_ros_args(sys.argv)[1:])
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        specs = graph.interleaved_graph(graph.from_arguments(args, "composed"))
+    except DwError as error:
+        print(f"dw: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    sys.exit(run(lambda bus: make_nodes(specs, bus)))
+
+
+if __name__ == "__main__":
+    main()

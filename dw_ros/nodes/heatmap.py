@@ -1,0 +1,97 @@
+"""heatmap: the 2D network of one view: an image in, heatmaps of the joints out.
+
+Reads image/compressed (or raw image), looks where the person is expected - the last 3D skeleton,
+predicted to the exposure and projected into this view; else this view's own last joints; else the
+full frame - and publishes heatmaps and skeleton2d with the image's stamp. The views of one process
+share one worker for decoding and one for the network, so they pass in the order of their exposures.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from dw_core import backends
+from dw_core.backends.person_crop import PersonCrop
+from dw_core.data import messages
+from dw_core.data.footage import decode_jpeg
+from dw_core.geometry.crop import Crop
+from dw_core.heatmaps.decode import decode_view
+from dw_core.types import Heatmaps, ImageFrame, JpegFrame, Skeleton2D, Skeleton3D, StageStamps
+from dw_ros import conversions, qos
+from dw_ros.conversions import People
+from dw_ros.node import Health, main_of
+from dw_ros.parameters import Parameter
+from dw_ros.ports import Bus
+from dw_ros.view import ViewNode
+
+
+class HeatmapNode(ViewNode):
+    PARAMETERS = (
+        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("backend", backends.DEFAULT, "2D network.", choices=backends.NAMES),
+        Parameter("threads", 1, "CPU threads of the network.", 1, 64),
+        Parameter("transport", "compressed", "Which image topic is read.", choices=("compressed", "raw")),
+        Parameter("binning", 2, "JPEG images are decoded at 1/binning of their size.", 1, 8),
+        Parameter("margin", 1.25, "Side of the person crop, times the person's extent.", 1.0, 3.0, live=True),
+        Parameter("world_frame", "world", "Frame of the skeletons."),
+    )
+
+    def __init__(self, name: str = "heatmap", bus: Bus | None = None, **options: Any) -> None:
+        super().__init__(name, bus, **options)
+        self._network = backends.open_network(self.value("backend"), self.value("threads"))
+        joints = self._network.joint_set
+        self._binning: int = self.value("binning")
+        self._skeleton: Skeleton3D | None = None
+        self._last: Skeleton2D | None = None
+        self._chooser = PersonCrop(self.camera)
+        self._crop: Crop | None = None
+        self._crops: Counter[str] = Counter()
+        self._inference_ms = 0.0
+        self._out = self.outlet("heatmaps", conversions.heatmaps_codec(joints), qos.SENSOR)
+        self._joints_out = self.outlet("skeleton2d", conversions.skeleton2d_codec(joints), qos.SENSOR)
+        people = conversions.people_codec(self.value("world_frame"))
+        self.inlet(self.of_rig("skeletons"), people, qos.RELIABLE, self._on_people)
+        self._frames = self.queue("frames", self._infer, "network", size=2)
+        if self.value("transport") == "compressed":
+            self.inlet("image/compressed", conversions.JPEG, qos.SENSOR, self._on_jpeg, "jpeg", queue=2)
+        else:
+            self.inlet("image", conversions.IMAGE, qos.SENSOR, self._on_image)
+
+    def _on_people(self, people: People) -> None:
+        self._skeleton = people.skeletons[0] if people.skeletons else None
+
+    def _on_jpeg(self, jpeg: JpegFrame) -> None:
+        received_ns = self.now_ns()
+        pixels = decode_jpeg(jpeg.data, self._binning)
+        self._frames.put((ImageFrame(self.view, jpeg.stamp_ns, pixels, self._binning), received_ns))
+
+    def _on_image(self, frame: ImageFrame) -> None:
+        self._frames.put((frame, self.now_ns()))
+
+    def _infer(self, received: tuple[ImageFrame, int]) -> None:
+        frame, received_ns = received
+        crop, reason = self._chooser.next(
+            frame.stamp_ns, self._skeleton, self._last, self.value("margin"), self._crop
+        )
+        self._crop = crop
+        self._crops[reason] += 1
+        tensor = self._network.infer(frame, crop)
+        # Rounded here, so that what travels in messages and bags is what was computed with.
+        tensor = messages.from_wire(messages.to_wire(tensor))
+        stamps = StageStamps(received=received_ns, inferred=self.now_ns())
+        self._inference_ms = (stamps.inferred - received_ns) / 1e6
+        self._out.send(Heatmaps(self.view, frame.stamp_ns, crop, tensor, stamps))
+        self._last = decode_view(self.view, frame.stamp_ns, crop, tensor)
+        self._joints_out.send(self._last)
+
+    def health(self) -> Health:
+        values: dict[str, Any] = {f"crop from {reason}": count for reason, count in self._crops.items()}
+        values["image to heatmaps, ms"] = f"{self._inference_ms:.1f}"
+        return Health(message=self._network.description, values=values)
+
+
+main = main_of(HeatmapNode, "heatmap")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""spatial_fusion: heatmaps of all views in, one dense set per tick out, epipolar fusion applied.
+
+Collects <view>/heatmaps as they come (the views never agree on a time; nothing is waited for),
+fills the views that did not fire, fuses along epipolar lines and publishes dense/spatial.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dw_core.data.rigs import load_rig
+from dw_core.fusion.spatial import SpatialFusion
+from dw_core.interleave.window import Window, WindowSettings
+from dw_core.skeleton import joint_set
+from dw_core.types import Heatmaps
+from dw_ros import conversions, qos
+from dw_ros.node import DwNode, Health, main_of
+from dw_ros.parameters import Parameter
+from dw_ros.ports import Bus
+
+
+class SpatialFusionNode(DwNode):
+    PARAMETERS = (
+        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
+        Parameter(
+            "form", "sampled_view", "Which views lend evidence.", choices=("sampled_view", "all_views")
+        ),
+        Parameter("own_weight", 0.5, "Weight (lambda) of a view's own map against the others.", 0.0, 1.0),
+        Parameter("max_age_ms", 500, "A view's map older than this is left out.", 1, 60_000),
+        Parameter(
+            "lateness_ms", 100, "An observation later than this behind the newest is dropped.", 0, 60_000
+        ),
+    )
+
+    def __init__(self, name: str = "spatial_fusion", bus: Bus | None = None, **options: Any) -> None:
+        super().__init__(name, bus, **options)
+        rig = load_rig(Path(self.value("rig")))
+        joints = joint_set(self.value("joint_set"))
+        settings = WindowSettings(self.value("max_age_ms") * 1_000_000, self.value("lateness_ms") * 1_000_000)
+        self._window = Window(rig.names, settings)
+        self._fusion = SpatialFusion(rig, self.value("form"), self.value("own_weight"))
+        self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.SENSOR)
+        codec = conversions.heatmaps_codec(joints)
+        for view in rig.names:
+            # One worker for all views: it alone touches window and fusion.
+            self.inlet(f"{view}/heatmaps", codec, qos.SENSOR, self._fuse, worker="fusion", queue=2)
+
+    def _fuse(self, heatmaps: Heatmaps) -> None:
+        dense = self._window.push(heatmaps)
+        if dense is not None:
+            self._out.send(self._fusion.apply(dense))
+
+    def health(self) -> Health:
+        return Health(values=dict(self._window.counters))
+
+
+main = main_of(SpatialFusionNode, "spatial_fusion")
+
+if __name__ == "__main__":
+    main()

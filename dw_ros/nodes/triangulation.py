@@ -1,0 +1,68 @@
+"""triangulation: dense sets in, skeletons out.
+
+Reads dense/temporal; decodes the maps to image points with covariances, gives each point to the
+tracker as a ray with its own time, and publishes `skeletons` (one array per tick, empty while nobody
+is tracked). Latched beside it: rig_calibration and skeleton_definition; /tf_static where tf2 exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dw_core.data.rigs import load_rig
+from dw_core.pipeline import Triangulation
+from dw_core.skeleton import joint_set
+from dw_core.types import DenseSet, TrackingState
+from dw_ros import conversions, qos
+from dw_ros.conversions import People
+from dw_ros.msg import RigCalibration, SkeletonDefinition
+from dw_ros.node import DwNode, Health, main_of
+from dw_ros.parameters import Parameter
+from dw_ros.ports import Bus
+
+
+class TriangulationNode(DwNode):
+    PARAMETERS = (
+        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
+        Parameter("world_frame", "world", "Frame of the skeletons."),
+        Parameter("method", "tracker", "How joints become 3D.", choices=("tracker", "dlt")),
+    )
+
+    def __init__(self, name: str = "triangulation", bus: Bus | None = None, **options: Any) -> None:
+        super().__init__(name, bus, **options)
+        rig = load_rig(Path(self.value("rig")))
+        joints = joint_set(self.value("joint_set"))
+        frame = self.value("world_frame")
+        self._triangulation = Triangulation(rig, joints, self.value("method"))
+        self._state = TrackingState.LOST
+        self._out = self.outlet("skeletons", conversions.people_codec(frame), qos.RELIABLE)
+        self._latch("rig_calibration", RigCalibration, conversions.rig_to_message(rig, frame))
+        self._latch("skeleton_definition", SkeletonDefinition, conversions.joint_set_to_message(joints))
+        self.inlet("dense/temporal", conversions.dense_codec(joints), qos.SENSOR, self._triangulate)
+
+    def _latch(self, topic: str, message_type: type, message: Any) -> None:
+        message.header.stamp = self.get_clock().now().to_msg()
+        self.outlet(topic, conversions.message_codec(message_type), qos.LATCHED, latched=True).send(message)
+
+    def _triangulate(self, dense: DenseSet) -> None:
+        skeleton = self._triangulation.apply(dense)
+        if skeleton is None:
+            return
+        stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns()))
+        self._state = skeleton.state
+        self._out.send(People(dense.target_ns, [] if skeleton.state == TrackingState.LOST else [stamped]))
+
+    def health(self) -> Health:
+        health = Health(message=self._state.name.lower(), values=dict(self._triangulation.counters))
+        if self._state == TrackingState.LOST and self._triangulation.counters:
+            health.warn("nobody is tracked")
+        return health
+
+
+main = main_of(TriangulationNode, "triangulation")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Ports: how values enter and leave a node.
+
+A node speaks in `dw_core` values. Within one process an outlet hands the value itself to the
+inlets of the same topic, without a copy; to everybody else it publishes a message, and only when
+somebody subscribes. So the same node runs composed, isolated or on another host unchanged.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from dw_ros import distro
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Codec(Generic[T]):
+    """A message type with both directions of conversion (see conversions.py)."""
+
+    message: type
+    to_message: Callable[[T], Any]
+    from_message: Callable[[Any], T]
+
+
+class Worker:
+    """A thread that serves one or more queues in order of arrival."""
+
+    def __init__(self, name: str) -> None:
+        self._waiting: deque[tuple[Queue[Any], Any]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, queue: Queue[Any], value: Any) -> None:
+        with self._changed:
+            mine = [entry for entry in self._waiting if entry[0] is queue]
+            if len(mine) >= queue.size:
+                self._waiting.remove(mine[0])
+                queue.counters["dropped"] += 1
+            self._waiting.append((queue, value))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop; a value that is being processed is waited for, those in the queues are forgotten."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                queue, value = self._waiting.popleft()
+            queue.process(value)
+
+
+class Queue(Generic[T]):
+    """Values that wait for a callback: at most `size`, then the OLDEST is dropped and counted in
+    `dropped`, since the newest exposure matters.
+
+    Without a worker nothing waits: the callback runs in the thread that puts. A callback that raises
+    is logged and counted in `failed`, and the next value is processed.
+    """
+
+    def __init__(
+        self, node: Node, name: str, callback: Callable[[T], None], worker: Worker | None, size: int
+    ) -> None:
+        self.name, self.size = name, size
+        self.counters: Counter[str] = Counter()
+        self._node, self._callback, self._worker = node, callback, worker
+
+    def put(self, value: T) -> None:
+        """Let a value wait for the worker, or process it here."""
+        if self._worker is None:
+            self.process(value)
+        else:
+            self._worker.put(self, value)
+
+    def process(self, value: T) -> None:
+        """Call the callback here and now."""
+        try:
+            self._callback(value)
+        except Exception as error:
+            self.counters["failed"] += 1
+            self._node.get_logger().error(
+                f"{self.name}: {error!r}\n{traceback.format_exc()}", throttle_duration_sec=1.0
+            )
+
+
+class Bus:
+    """The inlets, outlets and workers of one process; topics by resolved name."""
+
+    def __init__(self) -> None:
+        self._inlets: dict[str, list[Inlet[Any]]] = {}
+        self._produced: set[str] = set()
+        self._workers: dict[str, Worker] = {}
+
+    def worker(self, name: str) -> Worker:
+        """The worker of that name, made when it is first asked for."""
+        if name not in self._workers:
+            self._workers[name] = Worker(name)
+        return self._workers[name]
+
+    def add_inlet(self, inlet: Inlet[Any]) -> None:
+        self._inlets.setdefault(inlet.topic, []).append(inlet)
+
+    def add_outlet(self, topic: str) -> list[Inlet[Any]]:
+        """The (live) list of inlets that an outlet of this topic feeds."""
+        self._produced.add(topic)
+        return self._inlets.setdefault(topic, [])
+
+    def connect(self) -> None:
+        """Subscribe over ROS to what this process does not produce. Call once, after all nodes are made."""
+        for topic, inlets in self._inlets.items():
+            for inlet in inlets:
+                if topic not in self._produced:
+                    inlet.subscribe()
+
+    def close(self) -> None:
+        """Stop all workers."""
+        for worker in self._workers.values():
+            worker.close()
+
+
+class Inlet(Generic[T]):
+    """Puts every value of a topic into a queue: from this process as it is, over ROS from messages."""
+
+    def __init__(
+        self, node: Node, bus: Bus, topic: str, codec: Codec[T], qos: QoSProfile, queue: Queue[T]
+    ) -> None:
+        self.topic = node.resolve_topic_name(topic)
+        self.deliver = queue.put
+        self._node, self._codec, self._qos = node, codec, qos
+        bus.add_inlet(self)
+
+    def subscribe(self) -> None:
+        """Receive the topic as ROS messages."""
+        subscriber = distro.Subscriber(
+            self._node,
+            self._codec.message,
+            self.topic,
+            qos_profile=self._qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        subscriber.registerCallback(lambda message: self.deliver(self._codec.from_message(message)))
+
+
+class Outlet(Generic[T]):
+    """Sends the values of one topic: in this process as they are, over ROS as messages if anybody listens."""
+
+    def __init__(
+        self, node: Node, bus: Bus, topic: str, codec: Codec[T], qos: QoSProfile, latched: bool = False
+    ):
+        self._codec = codec
+        self._latched = latched
+        self._publisher = node.create_publisher(
+            codec.message, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
+        self._inlets = bus.add_outlet(self._publisher.topic_name)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody would receive a value now."""
+        return bool(self._inlets) or self._latched or self._publisher.get_subscription_count() > 0
+
+    def send(self, value: T) -> None:
+        if self._latched or self._publisher.get_subscription_count() > 0:
+            self._publisher.publish(self._codec.to_message(value))
+        for inlet in self._inlets:
+            inlet.deliver(value)

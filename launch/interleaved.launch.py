@@ -1,0 +1,76 @@
+"""ros2 launch dw_ros interleaved.launch.py [rig:=...] [source:=...] [composition:=isolated] [rviz:=true] ...
+
+Reads the same description of the graph as `dw up`: dw_ros/graph.py.
+"""
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from dw_ros import graph
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+ARGUMENTS = {
+    "rig": (graph.DEFAULT_RIG, "Rig file, or name of one in config/rigs."),
+    "source": (
+        graph.FOOTAGE,
+        "'footage', 'external', or a folder with one video or folder of images per view.",
+    ),
+    "namespace": ("dw", "Namespace of all topics."),
+    "rate_hz": ("", "Frames per second of each camera; empty: from the parameter file."),
+    "parameters": ("", "ROS parameter file; empty: config/interleaved.yaml."),
+    "composition": ("composed", "composed (one process) or isolated (one process per node)."),
+    "use_sim_time": ("false", "Follow /clock."),
+    "log_level": ("info", "Log level of all nodes."),
+    "rviz": ("false", "Start RViz on config/interleaved.rviz."),
+    "record": ("", "Record a bag into this new folder; empty: do not."),
+}
+
+
+def _launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    options = graph.GraphOptions(
+        rig=chosen["rig"],
+        source=chosen["source"],
+        namespace=chosen["namespace"],
+        rate_hz=float(chosen["rate_hz"]) if chosen["rate_hz"] else None,
+        parameters=chosen["parameters"],
+        composition=graph.composition(chosen["composition"]),
+    )
+    sim_time = {"use_sim_time": chosen["use_sim_time"] == "true"}
+    actions: list[LaunchDescriptionEntity] = [
+        _node(spec, options, sim_time, chosen) for spec in graph.processes(options)
+    ]
+    if chosen["rviz"] == "true":
+        config = str(graph.share_file("config/interleaved.rviz"))
+        actions.append(
+            Node(package="rviz2", executable="rviz2", arguments=["-d", config], on_exit=Shutdown())
+        )
+    if chosen["record"]:
+        command = ["ros2", "bag", "record", "-a", "-s", "mcap", "-o", chosen["record"]]
+        actions.append(ExecuteProcess(cmd=command, output="screen"))
+    return actions
+
+
+def _node(
+    spec: graph.NodeSpec, options: graph.GraphOptions, sim_time: dict[str, bool], chosen: dict[str, str]
+) -> Node:
+    # The composed process names its nodes itself; a name given here would rename all of them.
+    own = {} if spec.executable == "composed" else {"name": spec.name, "namespace": spec.namespace}
+    return Node(
+        package="dw_ros",
+        executable=spec.executable,
+        arguments=[*spec.arguments, "--ros-args", "--log-level", chosen["log_level"]],
+        parameters=[str(graph.parameter_file(options)), {**spec.parameters, **sim_time}],
+        output="screen",
+        on_exit=Shutdown(reason=f"{spec.name} ended"),
+        **own,
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_launch)])

@@ -1,0 +1,231 @@
+"""The graph as users run it: `dw up` in real processes over real DDS."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from visualization_msgs.msg import MarkerArray
+
+from dw_core.data import messages
+from dw_core.interleave.schedule import Shot
+from dw_ros import msg, qos
+
+VIEWS = ("cam01", "cam02", "cam03", "cam04")
+SKELETONS_WANTED = 60
+LIMIT_S = 60.0
+# `isolated` is fifteen processes on the two cores of a small machine: it proves the wiring, not the speed.
+RATES_HZ = {"composed": 15.0, "isolated": 2.5}
+
+
+@dataclass
+class Heard:
+    """Everything that a subscriber on another process heard, with the time of arrival."""
+
+    messages: dict[str, list[Any]] = field(default_factory=dict)
+    arrivals_ns: dict[str, list[int]] = field(default_factory=dict)
+    endpoints: dict[str, QoSProfile] = field(default_factory=dict)
+    exit_code: int = -1
+    output: str = ""
+    left_behind: list[int] = field(default_factory=list)
+    libraries: str = ""
+
+    def take(self, topic: str, message: Any) -> None:
+        self.messages.setdefault(topic, []).append(message)
+        self.arrivals_ns.setdefault(topic, []).append(time.time_ns())
+
+    def shots(self) -> dict[int, Shot]:
+        """Trigger events by their stamp."""
+        return {shot.stamp_ns: shot for shot in map(messages.shot, self.messages["trigger/event"])}
+
+    def stamps(self, topic: str) -> list[int]:
+        return [messages.time_ns(message.header.stamp) for message in self.messages[topic]]
+
+
+def subscribe(node: Node, heard: Heard, namespace: str) -> None:
+    topics = {
+        "trigger/event": (msg.TriggerEvent, qos.RELIABLE),
+        "skeletons": (msg.Skeleton3DArray, qos.RELIABLE),
+        "skeleton_markers": (MarkerArray, qos.RELIABLE),
+        "cam01/heatmaps": (msg.Heatmaps, qos.SENSOR),
+        "cam02/skeleton2d": (msg.Skeleton2D, qos.SENSOR),
+        "cam03/image/compressed": (CompressedImage, qos.SENSOR),
+    }
+    for topic, (kind, profile) in topics.items():
+        node.create_subscription(kind, f"{namespace}/{topic}", lambda m, t=topic: heard.take(t, m), profile)
+    node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: heard.take("/diagnostics", m), 10)
+
+
+def subscribe_late(node: Node, heard: Heard, namespace: str) -> None:
+    """Latched topics, asked for when everything has long been said."""
+    topics = {
+        "trigger/schedule": msg.TriggerSchedule,
+        "rig_calibration": msg.RigCalibration,
+        "skeleton_definition": msg.SkeletonDefinition,
+        "cam04/camera_info": CameraInfo,
+    }
+    for topic, kind in topics.items():
+        node.create_subscription(
+            kind, f"{namespace}/{topic}", lambda m, t=topic: heard.take(t, m), qos.LATCHED
+        )
+
+
+@pytest.fixture(scope="module", params=["composed", "isolated"])
+def heard(request: pytest.FixtureRequest, start: Callable[..., Any]) -> Iterator[Heard]:
+    """One run of the graph in each composition, listened to from outside and stopped with Ctrl-C."""
+    composition = request.param
+    namespace = f"/{composition}"
+    heard = Heard()
+    context = Context()
+    rclpy.init(context=context)
+    node = Node("probe", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    subscribe(node, heard, namespace)
+    arguments = [
+        "--composition",
+        composition,
+        "--namespace",
+        composition,
+        "--rate-hz",
+        str(RATES_HZ[composition]),
+    ]
+    command = start("dw_core.cli.main", "up", *arguments)
+    try:
+        spin(executor, lambda: len(tracked(heard)) >= SKELETONS_WANTED, command)
+        subscribe_late(node, heard, namespace)
+        spin(
+            executor,
+            lambda: "cam04/camera_info" in heard.messages and "skeleton_definition" in heard.messages,
+            command,
+        )
+        spin(executor, lambda: {"trigger/schedule", "rig_calibration"} <= set(heard.messages), command)
+        for topic in ("skeletons", "cam01/heatmaps", "rig_calibration"):
+            (endpoint,) = node.get_publishers_info_by_topic(f"{namespace}/{topic}")
+            heard.endpoints[topic] = endpoint.qos_profile
+        family = command.family()
+        heard.libraries = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in family)
+        heard.exit_code = command.interrupt()
+        heard.output = command.output()
+        heard.left_behind = [pid for pid in family if Path(f"/proc/{pid}").exists()]
+        yield heard
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+
+
+def spin(executor: SingleThreadedExecutor, condition: Callable[[], bool], command: Any) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert command.process.poll() is None, command.output()
+        assert time.monotonic() < deadline, f"not within {LIMIT_S:g} s:\n{command.output()}"
+        executor.spin_once(timeout_sec=0.1)
+
+
+def tracked(heard: Heard) -> list[msg.Skeleton3DArray]:
+    return [one for one in heard.messages.get("skeletons", []) if one.skeletons]
+
+
+def test_one_skeleton_per_tick_at_the_rate_of_all_cameras_together(
+    heard: Heard, request: pytest.FixtureRequest
+) -> None:
+    stamps = np.array([messages.time_ns(one.header.stamp) for one in tracked(heard)])
+    rate = RATES_HZ["composed" if "composed" in request.node.name else "isolated"]
+    tick_ns = 1e9 / rate / len(VIEWS)
+    gaps = np.diff(stamps)
+    assert (gaps > 0).all(), "skeletons come in order of exposure"
+    assert np.median(gaps) == pytest.approx(tick_ns, abs=2)
+    missed = round((stamps[-1] - stamps[0]) / tick_ns) + 1 - len(stamps)
+    assert missed <= 0.1 * len(stamps), (
+        "a shared machine may stumble, a graph that loses one in ten is broken"
+    )
+
+
+def test_every_stamp_is_an_exposure_and_never_the_time_of_publication(heard: Heard) -> None:
+    shots = heard.shots()
+    for topic, view in (
+        ("cam01/heatmaps", "cam01"),
+        ("cam02/skeleton2d", "cam02"),
+        ("cam03/image/compressed", "cam03"),
+    ):
+        known = [stamp for stamp in heard.stamps(topic) if stamp in shots]
+        assert len(known) >= 0.9 * len(heard.stamps(topic))
+        assert {shots[stamp].camera for stamp in known} == {view}
+    skeletons = [array.skeletons[0] for array in tracked(heard)]
+    assert sum(messages.time_ns(one.header.stamp) in shots for one in skeletons) >= 0.9 * len(skeletons)
+    arrivals = dict(zip(heard.stamps("skeletons"), heard.arrivals_ns["skeletons"], strict=True))
+    assert all(stamp < arrival for stamp, arrival in arrivals.items())
+
+
+def test_the_stamps_of_the_stages_are_in_order(heard: Heard) -> None:
+    for array in tracked(heard):
+        stamps = array.skeletons[0].stamps
+        chain = [
+            messages.time_ns(getattr(stamps, name))
+            for name in ("exposure", "received", "inferred", "fused", "published")
+        ]
+        assert chain == sorted(chain)
+        assert chain[0] == messages.time_ns(array.header.stamp)
+
+
+def test_all_views_contribute_with_their_ages(heard: Heard) -> None:
+    skeleton = tracked(heard)[-1].skeletons[0]
+    assert set(skeleton.views) == set(VIEWS)
+    assert sorted(skeleton.view_ages_ns)[0] == 0
+    assert skeleton.joint_set == "coco17"
+    assert np.isfinite(skeleton.positions).mean() > 0.7
+
+
+def test_qualities_of_service(heard: Heard) -> None:
+    assert heard.endpoints["skeletons"].reliability == ReliabilityPolicy.RELIABLE
+    assert heard.endpoints["cam01/heatmaps"].reliability == ReliabilityPolicy.BEST_EFFORT
+    assert heard.endpoints["rig_calibration"].durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+
+def test_who_comes_late_gets_schedule_rig_definition_and_camera_info(heard: Heard) -> None:
+    assert heard.messages["trigger/schedule"][-1].running
+    assert messages.rig(heard.messages["rig_calibration"][-1]).names == VIEWS
+    definition = heard.messages["skeleton_definition"][-1]
+    assert len(definition.joint_names) == len(definition.colors) == 17
+    assert max(definition.edges) < 17
+    assert heard.messages["cam04/camera_info"][-1].header.frame_id == "cam04_optical_frame"
+
+
+def test_markers_show_a_person_while_somebody_looks(heard: Heard) -> None:
+    names = Counter(marker.ns for array in heard.messages["skeleton_markers"] for marker in array.markers)
+    assert any(name.endswith("/bones") for name in names)
+    assert names["cameras"] > 0
+
+
+def test_diagnostics_name_every_node_and_say_that_the_warper_passes_through(heard: Heard) -> None:
+    status = {one.name: one for array in heard.messages["/diagnostics"] for one in array.status}
+    last = [name.split("/", 2)[2] for name in status]
+    expected = {"trigger", "spatial_fusion", "temporal_fusion", "triangulation", "markers"}
+    expected |= {f"{view}/{node}" for view in VIEWS for node in ("camera", "heatmap")}
+    assert expected <= set(last)
+    (temporal,) = (one for name, one in status.items() if name.endswith("/temporal_fusion"))
+    assert "pass" in temporal.message and "weights" in temporal.message
+
+
+def test_ctrl_c_ends_it_cleanly_and_leaves_nobody_behind(heard: Heard) -> None:
+    assert heard.exit_code == 0, heard.output
+    assert "Traceback" not in heard.output, heard.output
+    assert heard.left_behind == []
+
+
+def test_nothing_imports_torch(heard: Heard) -> None:
+    assert "onnxruntime" in heard.libraries
+    assert "libtorch" not in heard.libraries

@@ -1,0 +1,127 @@
+"""Ports: in one process the value itself, over ROS a message, and never a queue without end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from rclpy.context import Context
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from dw_ros import qos
+from dw_ros.conversions import message_codec
+from dw_ros.ports import Bus, Inlet, Outlet, Queue
+
+CODEC = message_codec(String)
+
+
+@pytest.fixture
+def bus() -> Iterator[Bus]:
+    bus = Bus()
+    yield bus
+    bus.close()
+
+
+def test_within_a_process_the_value_itself_is_handed_over_and_no_subscription_is_made(
+    node: Node, bus: Bus
+) -> None:
+    got: list[String] = []
+    Inlet(node, bus, "words", CODEC, qos.RELIABLE, Queue(node, "words", got.append, None, 1))
+    outlet = Outlet(node, bus, "words", CODEC, qos.RELIABLE)
+    bus.connect()
+    value = String(data="x")
+    outlet.send(value)
+    assert got and got[0] is value
+    assert node.count_subscribers("words") == 0
+
+
+def test_what_the_process_does_not_produce_is_subscribed_over_ros(
+    context: Context, node: Node, bus: Bus, spin_until: Callable[..., None]
+) -> None:
+    got: list[String] = []
+    Inlet(node, bus, "words", CODEC, qos.RELIABLE, Queue(node, "words", got.append, None, 1))
+    bus.connect()
+    other = Node("other", context=context)
+    outlet = Outlet(other, Bus(), "words", CODEC, qos.RELIABLE)
+    spin_until(lambda: outlet.wanted, node)
+    outlet.send(String(data="over the wire"))
+    spin_until(lambda: got, node)
+    assert [value.data for value in got] == ["over the wire"]
+    other.destroy_node()
+
+
+def test_nothing_is_converted_while_nobody_listens(node: Node, bus: Bus) -> None:
+    converted: list[String] = []
+    codec = message_codec(String)
+    watched = type(codec)(String, lambda value: converted.append(value) or value, codec.from_message)
+    outlet = Outlet(node, bus, "silent", watched, qos.RELIABLE)
+    bus.connect()
+    assert not outlet.wanted
+    outlet.send(String(data="x"))
+    assert converted == []
+
+
+def test_a_full_queue_drops_the_oldest_and_counts(node: Node, bus: Bus) -> None:
+    busy, go, done = threading.Event(), threading.Event(), threading.Event()
+    got: list[str] = []
+
+    def slow(value: String) -> None:
+        busy.set()
+        assert go.wait(10)
+        got.append(value.data)
+        if value.data == "4":
+            done.set()
+
+    queue = Queue(node, "words", slow, bus.worker("slow"), size=2)
+    queue.put(String(data="0"))
+    assert busy.wait(10)
+    for number in range(1, 5):
+        queue.put(String(data=str(number)))
+    go.set()
+    assert done.wait(10)
+    assert got == ["0", "3", "4"]
+    assert queue.counters["dropped"] == 2
+
+
+def test_queues_that_share_a_worker_are_served_in_order_of_arrival(node: Node, bus: Bus) -> None:
+    got: list[str] = []
+    done = threading.Event()
+
+    def take(value: String) -> None:
+        got.append(value.data)
+        if value.data == "end":
+            done.set()
+
+    queues = [Queue(node, name, take, bus.worker("shared"), size=100) for name in ("a", "b")]
+    expected = [str(number) for number in range(50)]
+    for number in range(50):
+        queues[number % 2].put(String(data=str(number)))
+    queues[0].put(String(data="end"))
+    assert done.wait(10)
+    assert got == [*expected, "end"]
+
+
+def test_a_value_that_fails_is_counted_and_the_next_one_is_processed(node: Node) -> None:
+    got: list[str] = []
+
+    def picky(value: String) -> None:
+        if value.data == "bad":
+            raise ValueError(value.data)
+        got.append(value.data)
+
+    queue = Queue(node, "words", picky, None, 1)
+    for word in ("a", "bad", "b"):
+        queue.put(String(data=word))
+    assert got == ["a", "b"]
+    assert queue.counters["failed"] == 1
+
+
+def test_closing_the_bus_ends_every_worker() -> None:
+    bus = Bus()
+    bus.worker("idle")
+    names = [thread.name for thread in threading.enumerate()]
+    assert "idle" in names
+    bus.close()
+    assert "idle" not in [thread.name for thread in threading.enumerate()]
