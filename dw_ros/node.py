@@ -58,7 +58,6 @@ class DwNode(Node):
         self._known = {parameter.name: parameter for parameter in self.PARAMETERS}
         declare(self, self.PARAMETERS)
         self.add_on_set_parameters_callback(self._check_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def value(self, name: str) -> Any:
         """Present value of a parameter (None if it is unset)."""
@@ -99,24 +98,21 @@ class DwNode(Node):
         """State for /diagnostics."""
         return Health()
 
-    def publish_health(self) -> None:
-        """Say on /diagnostics how the node is. Called by `spin`."""
+    def status(self) -> DiagnosticStatus:
+        """The node's health and what became of the values in its queues, for /diagnostics."""
         health = self.health()
         for queue in self._queues:
             for what, count in queue.counters.items():
                 health.values[f"{queue.name} {what}"] = count
                 if what == "failed":
                     health.warn(f"{count} value(s) of {queue.name} could not be processed, see the log")
-        status = DiagnosticStatus(
+        return DiagnosticStatus(
             level=health.level,
             name=self.get_fully_qualified_name(),
             message=health.message,
             hardware_id="dw_ros",
             values=[KeyValue(key=key, value=str(value)) for key, value in health.values.items()],
         )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
 
     def _check_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
         for change in changes:
@@ -139,13 +135,16 @@ def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -
         bus.connect()
         for node in nodes:
             node.start()
-        # One wake-up for all nodes: each costs rclpy a look at some two hundred entities.
-        next_health = time.monotonic()
+        # One message for all nodes of the process, and no timer of its own for each: every wake-up
+        # costs rclpy a look at all entities.
+        diagnostics = nodes[0].create_publisher(DiagnosticArray, "/diagnostics", 10)
+        next_report = time.monotonic()
         while not stop.is_set():
-            if time.monotonic() >= next_health:
-                next_health += DIAGNOSTICS_PERIOD_S
-                for node in nodes:
-                    node.publish_health()
+            if time.monotonic() >= next_report:
+                next_report += DIAGNOSTICS_PERIOD_S
+                report = DiagnosticArray(status=[node.status() for node in nodes])
+                report.header.stamp = nodes[0].get_clock().now().to_msg()
+                diagnostics.publish(report)
             executor.spin_once(timeout_sec=STOP_POLL_S)
     finally:
         # From those who speak to those who listen, while the context still lives.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-# Images and heatmaps: the newest counts, a lost one is replaced in a few milliseconds.
+# Images and one view's heatmaps: the newest counts, a lost one is replaced in a few milliseconds.
 SENSOR = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Skeletons and trigger events: every one counts.
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# Dense sets, a megabyte each: best effort loses nine of ten (a lost fragment loses the whole message).
+LARGE = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 # Schedule, rig, skeleton definition: whoever comes late still gets the last one.
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dw_core.data.bags import Run
 from dw_core.data.footage import Footage, decode_jpeg, ping_pong
+from dw_core.errors import MediaError
 from dw_core.geometry.camera import Camera, Rig, project
 from dw_core.interleave.schedule import Shot
 from dw_core.skeleton import JointSet, joint_set
@@ -69,7 +70,7 @@ def overlay(run: Run, footage: Footage, shot: Shot, camera: Camera) -> Picture:
 
 
 def contact_sheet(
-    run: Run, footage: Footage, path: Path, first_row_s: float = 2.0, step_s: float = 0.4
+    run: Run, footage: Footage, path: Path, first_row_s: float = 0.5, step_s: float = 0.4
 ) -> None:
     """One row per time, one column per view; within a row the views are one tick apart, as they fired."""
     tracked = set(run.stamps_ns[run.tracked].tolist())
@@ -79,9 +80,12 @@ def contact_sheet(
         start_ns = shots[0].stamp_ns + round((first_row_s + row * step_s) * 1e9)
         tiles = []
         for camera in run.rig:
-            mine = [shot for shot in shots if shot.camera == camera.name]
-            nearest = min(mine, key=lambda shot: abs(shot.stamp_ns - start_ns))
-            tiles.append(overlay(run, footage, nearest, camera))
+            mine = [s for s in shots if s.camera == camera.name and s.stamp_ns >= start_ns]
+            if not mine:
+                raise MediaError(
+                    f"the run is over before {first_row_s + row * step_s:.1f} s, expected a longer one"
+                )
+            tiles.append(overlay(run, footage, mine[0], camera))
         rows.append(np.hstack(_same_width(tiles)))
     width = min(row.shape[1] for row in rows)
     cv2.imwrite(str(path), np.vstack([row[:, :width] for row in rows]))
@@ -93,45 +97,61 @@ def _same_width(tiles: list[Picture]) -> list[Picture]:
 
 
 def plot_3d(run: Run, path: Path) -> None:
-    """Skeletons in space with the paths of wrists and ankles and the cameras, and joint heights over time."""
+    """Skeletons in space with the paths of wrists and ankles, the rig from above, and heights over time."""
     joints = joint_set(run.joint_set)
     positions, stamps = run.positions[run.tracked], run.stamps_ns[run.tracked]
-    figure = plt.figure(figsize=(12, 5.5))
-    space = figure.add_subplot(1, 2, 1, projection="3d")
-    for at in np.linspace(0, len(positions) - 1, 5).astype(int):
-        for a, b in joints.edges:
-            bone = positions[at, [a, b]]
-            space.plot(*bone.T, color=_rgb(joints.side(joints.joints[b])), lw=2, alpha=0.3 + 0.1 * (at > 0))
-    for name in TRAILS:
-        if name in joints.joints:
-            space.plot(*positions[:, joints.index(name)].T, color=_rgb(joints.side(name)), lw=0.7)
-    _draw_cameras(space, run.rig)
-    space.set(xlabel="x, m", ylabel="y, m", zlabel="z, m", title="skeletons, wrist and ankle paths, cameras")
-    space.set_aspect("equal")
-    time = figure.add_subplot(1, 2, 2)
-    seconds = (stamps - stamps[0]) / 1e9
-    for name in TRAILS:
-        if name in joints.joints:
-            time.plot(seconds, positions[:, joints.index(name), 2], lw=0.9, label=name.replace("_", " "))
-    time.set(
-        xlabel="time, s",
-        ylabel="height, m",
-        title=f"{len(positions)} skeletons, one per exposure of any camera",
-    )
-    time.legend(loc="center right")
-    time.grid(alpha=0.3)
+    figure = plt.figure(figsize=(15, 5.2))
+    grid = figure.add_gridspec(1, 3, width_ratios=(1.1, 0.8, 1.3))
+    _plot_space(figure.add_subplot(grid[0], projection="3d"), positions, joints)
+    _plot_plan(figure.add_subplot(grid[1]), positions, run.rig)
+    _plot_heights(figure.add_subplot(grid[2]), positions, (stamps - stamps[0]) / 1e9, joints)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
+def _plot_space(axes: Any, positions: FloatArray, joints: JointSet) -> None:
+    """Three skeletons (T, J, 3) a second apart, and paths."""
+    for at, opacity in zip(
+        np.linspace(0, min(len(positions) - 1, 60), 3).astype(int), (0.35, 0.6, 1), strict=True
+    ):
+        for a, b in joints.edges:
+            bone = positions[at, [a, b]]
+            axes.plot(*bone.T, color=_rgb(joints.side(joints.joints[b])), lw=2.5, alpha=opacity)
+    for name in _trails(joints):
+        axes.plot(*positions[:, joints.index(name)].T, color=_rgb(joints.side(name)), lw=0.6)
+    axes.set(xlabel="x, m", ylabel="y, m", zlabel="z, m", title="skeletons half a second apart, paths")
+    axes.set_aspect("equal")
+    axes.view_init(elev=12, azim=-60)
+
+
+def _plot_plan(axes: Any, positions: FloatArray, rig: Rig) -> None:
+    """The rig and the person's path from above."""
+    centre = np.nanmedian(positions, axis=1)
+    axes.plot(centre[:, 0], centre[:, 1], color="tab:green", lw=2)
+    for camera in rig:
+        x, y = camera.centre[:2]
+        axes.plot(x, y, "ks", ms=6)
+        axes.annotate(camera.name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.arrow(x, y, *(0.8 * camera.R[2, :2]), width=0.02, color="black")
+    axes.set(xlabel="x, m", ylabel="y, m", title="cameras and the person from above")
+    axes.set_aspect("equal")
+    axes.margins(0.15)
+    axes.grid(alpha=0.3)
+
+
+def _plot_heights(axes: Any, positions: FloatArray, seconds: FloatArray, joints: JointSet) -> None:
+    for name in _trails(joints):
+        axes.plot(seconds, positions[:, joints.index(name), 2], lw=0.9, label=name.replace("_", " "))
+    axes.set(xlabel="time, s", ylabel="height, m", title=f"{len(positions)} skeletons, one per exposure")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False, fontsize=8)
+    axes.grid(alpha=0.3)
+
+
+def _trails(joints: JointSet) -> list[str]:
+    return [name for name in TRAILS if name in joints.joints]
+
+
 def _rgb(side: str) -> tuple[float, float, float]:
     b, g, r = (0.6 * channel / 255 if side == "centre" else channel / 255 for channel in COLOURS[side])
     return r, g, b
-
-
-def _draw_cameras(axes: Any, rig: Rig) -> None:
-    for camera in rig:
-        axes.scatter(*camera.centre, marker="s", s=20, color="black")
-        axes.text(*camera.centre, f" {camera.name}", fontsize=8)
-        axes.plot(*np.stack((camera.centre, camera.centre + 0.4 * camera.R[2])).T, color="black", lw=1)

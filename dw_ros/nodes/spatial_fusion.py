@@ -41,7 +41,7 @@ class SpatialFusionNode(DwNode):
         settings = WindowSettings(self.value("max_age_ms") * 1_000_000, self.value("lateness_ms") * 1_000_000)
         self._window = Window(rig.names, settings)
         self._fusion = SpatialFusion(rig, self.value("form"), self.value("own_weight"))
-        self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.SENSOR)
+        self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.LARGE)
         codec = conversions.heatmaps_codec(joints)
         for view in rig.names:
             # One worker for all views: it alone touches window and fusion.

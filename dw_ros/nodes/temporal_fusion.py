@@ -30,8 +30,8 @@ class TemporalFusionNode(DwNode):
         codec = conversions.dense_codec(joint_set(self.value("joint_set")))
         weights = self.value("weights")
         self._fusion = TemporalFusion(Path(weights) if weights else None)
-        self._out = self.outlet("dense/temporal", codec, qos.SENSOR)
-        self.inlet("dense/spatial", codec, qos.SENSOR, self._warp)
+        self._out = self.outlet("dense/temporal", codec, qos.LARGE)
+        self.inlet("dense/spatial", codec, qos.LARGE, self._warp)
 
     def _warp(self, dense: DenseSet) -> None:
         warped = self._fusion.apply(dense)

@@ -41,7 +41,7 @@ class TriangulationNode(DwNode):
         self._out = self.outlet("skeletons", conversions.people_codec(frame), qos.RELIABLE)
         self._latch("rig_calibration", RigCalibration, conversions.rig_to_message(rig, frame))
         self._latch("skeleton_definition", SkeletonDefinition, conversions.joint_set_to_message(joints))
-        self.inlet("dense/temporal", conversions.dense_codec(joints), qos.SENSOR, self._triangulate)
+        self.inlet("dense/temporal", conversions.dense_codec(joints), qos.LARGE, self._triangulate)
 
     def _latch(self, topic: str, message_type: type, message: Any) -> None:
         message.header.stamp = self.get_clock().now().to_msg()

@@ -27,8 +27,9 @@ from dw_ros import msg, qos
 VIEWS = ("cam01", "cam02", "cam03", "cam04")
 SKELETONS_WANTED = 60
 LIMIT_S = 60.0
-# `isolated` is fifteen processes on the two cores of a small machine: it proves the wiring, not the speed.
-RATES_HZ = {"composed": 15.0, "isolated": 2.5}
+# Tests prove the wiring, `dw demo` the speed: a shared machine must not make them fail. `isolated` is
+# thirteen processes on the two cores of a small machine.
+RATES_HZ = {"composed": 7.5, "isolated": 2.5}
 
 
 @dataclass
