@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import ColorRGBA, Header
 
@@ -144,6 +145,19 @@ def rig_to_message(rig: Rig, world_frame: str) -> msg.RigCalibration:
         for camera in rig
     ]
     return message
+
+
+def camera_frames(rig: Rig, world_frame: str) -> list[TransformStamped]:
+    """The pose of every camera's optical frame in the world, for tf."""
+    transforms = []
+    for camera in rig:
+        transform = TransformStamped(child_frame_id=optical_frame(camera.name))
+        transform.header.frame_id = world_frame
+        place, turn = transform.transform.translation, transform.transform.rotation
+        place.x, place.y, place.z = camera.centre.tolist()
+        turn.x, turn.y, turn.z, turn.w = distro.quaternion(camera.R.T)
+        transforms.append(transform)
+    return transforms
 
 
 SIDE_COLOURS = {"left": (0.1, 0.5, 0.95), "right": (0.95, 0.45, 0.1), "centre": (0.85, 0.85, 0.85)}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from geometry_msgs.msg import TransformStamped
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -130,3 +131,15 @@ def quaternion(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, 
     else:
         x, y, z, w = Rotation.from_matrix(rotation).as_quat()
     return float(x), float(y), float(z), float(w)
+
+
+def publish_static_frames(node: Any, transforms: list[TransformStamped]) -> bool:
+    """Latch transforms on /tf_static; False where there is no tf2."""
+    if not _has("tf2_msgs"):
+        return False
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from tf2_msgs.msg import TFMessage
+
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_publisher(TFMessage, "/tf_static", qos).publish(TFMessage(transforms=transforms))
+    return True

@@ -50,6 +50,10 @@ class NodeSpec:
     parameters: dict[str, Any] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
 
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace.rstrip('/')}/{self.name}"
+
 
 def composition(name: str) -> Composition:
     """A composition by name. Raises ConfigError for another."""

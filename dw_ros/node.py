@@ -20,7 +20,10 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
+from dw_core.data.rigs import load_rig
 from dw_core.errors import EXIT_BAD_INPUT, ConfigError, DwError
+from dw_core.geometry.camera import Rig
+from dw_ros import graph
 from dw_ros.parameters import Parameter, declare
 from dw_ros.ports import Bus, Codec, Inlet, Outlet, Queue
 
@@ -62,6 +65,19 @@ class DwNode(Node):
     def value(self, name: str) -> Any:
         """Present value of a parameter (None if it is unset)."""
         return self.get_parameter_or(name).value
+
+    def rig(self) -> Rig:
+        """The rig of the parameter `rig`, by file name or by its name in config/rigs.
+
+        Raises ConfigError when it is not set or not there, CalibrationError when it cannot be a rig.
+        """
+        rig = self.value("rig")
+        if not rig:
+            raise ConfigError(
+                f"node {self.get_fully_qualified_name()}: parameter 'rig' is empty, "
+                "expected a rig file or the name of one in config/rigs (-p rig:=balance_beam)"
+            )
+        return load_rig(graph.rig_file(rig))
 
     def now_ns(self) -> int:
         """The node's clock, integer nanoseconds (simulated with use_sim_time)."""

@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from dw_core.errors import ConfigError
 
+RIG_TEXT = "Rig: a file, or the name of one in config/rigs."
 # Declared by rclpy itself, or by the QoS overrides of every topic.
 _FOREIGN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 

@@ -36,7 +36,8 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        if self._children:
+            self.stop()
 
     def start(self, name: str, command: Sequence[str]) -> None:
         preexec = _die_with_parent if sys.platform == "linux" else None
@@ -74,6 +75,7 @@ class Processes:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(max(deadline - time.monotonic(), 0.01))
         codes = [child.returncode for child in self._children]
+        self._children = []
         if EXIT_BAD_INPUT in codes:
             return EXIT_BAD_INPUT
         bad = [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from dw_core.data.rigs import load_rig
+from dw_core.errors import ConfigError
 from dw_ros.node import DwNode
 from dw_ros.ports import Bus
 
@@ -14,15 +14,20 @@ class ViewNode(DwNode):
     """A node whose view is the last part of its namespace, as in /dw/cam01.
 
     Topics of the view are relative (`image`, `heatmaps`); topics of the whole rig go through
-    `of_rig`. Subclasses declare the parameter `rig`. Raises CalibrationError when the rig has no such
-    view.
+    `of_rig`. Subclasses declare the parameter `rig`. Raises ConfigError when the rig has no such view.
     """
 
     def __init__(self, name: str, bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        self.rig = load_rig(Path(self.value("rig")))
+        rig = self.rig()
         self.view = PurePosixPath(self.get_namespace()).name
-        self.camera = self.rig[self.rig.index(self.view)]
+        if self.view not in rig.names:
+            raise ConfigError(
+                f"node {self.get_fully_qualified_name()} is in no camera's namespace, expected one of "
+                + ", ".join(f"/dw/{name}" for name in rig.names)
+                + " (-r __ns:=...)"
+            )
+        self.camera = rig[rig.index(self.view)]
 
     def of_rig(self, topic: str) -> str:
         """A topic of the rig's namespace, as an absolute name."""

@@ -2,25 +2,20 @@
 
     python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml
 
-makes the rig file from the fetched footage and weights. Two things are mended.
+makes the rig file from the fetched footage and weights; with `--report FILE.json` also the figures that
+docs/footage.md gives. Two things are mended.
 
-1. Size. cam01 and cam02 are 1080x1920 where 1088x1920 was calibrated. Registered against the
-   calibration images of the same package (SIFT, 553 and 1126 inliers), both are the whole image scaled
-   by 0.9926 = 1080/1088, with 7 black rows above and below; not a crop.
-2. Principal points. As delivered, the rays of the four views miss each other: the leave-one-view-out
-   error of MoveNet joints is 24.6 px (median). Four white marks on the treadmill, which take no
-   person to find, say the same: 17.0 px. Moving the principal points (two numbers per camera),
-   fitted to the joints of the walking person, brings the error on the half of the clip that was not
-   fitted from 23.2 to 13.5 px and from 26.2 to 14.0 px, and on the marks to 4.2 and 3.6 px. Turning
-   or moving the cameras instead, or as well, is no better.
-
-The distortion coefficients are taken as they stand in the file: calibrating from the package's own
-chessboard images gives the same (k1 -0.05, k2 0.14), and dividing them by 64 like the rest fits worse.
+1. Size. cam01 and cam02 are 1080x1920 where 1088x1920 was calibrated: the whole image was scaled to
+   the width of 1080, and black rows were put above and below; it was not cropped.
+2. Principal points. As delivered, the rays of the four views miss each other. Moving the principal
+   points (two numbers per camera), fitted to the joints of the walking person, halves the error on the
+   half of the clip that was not fitted.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,18 +124,30 @@ def _adjust(rig: Rig, points: Array, offsets: Array, pixels: Array, trust: Array
     return step.reshape(M, 2), move
 
 
-def main(path: Path) -> None:
-    """Make the rig file and say what the fit moved."""
-    delivered = delivered_rig(assets.calibration())
-    joints = observe(delivered, Footage.open(assets.footage(), delivered.names))
-    pixels = np.array([[s.pixels for s in view] for view in joints]).reshape(len(delivered), -1, 2)
-    confidence = np.array([[s.confidence for s in view] for view in joints]).reshape(len(delivered), -1)
-    fitted = fit_principal_points(delivered, pixels, confidence)
+def main(path: Path, report: Path | None) -> None:
+    """Make the rig file and say what the fit moved; measure what that is worth if a report is wanted."""
+    calibrated, delivered = load_qualisys(assets.calibration()), delivered_rig(assets.calibration())
+    footage = Footage.open(assets.footage(), delivered.names)
+    joints = observe(delivered, footage)
+    pixels = np.array([[s.pixels for s in view] for view in joints])
+    confidence = np.array([[s.confidence for s in view] for view in joints])
+    M = len(delivered)
+    fitted = fit_principal_points(delivered, pixels.reshape(M, -1, 2), confidence.reshape(M, -1))
     save_rig(fitted, path, COMMENT)
     for before, after in zip(delivered, fitted, strict=True):
         dx, dy = (after.K - before.K)[:2, 2]
         print(f"{before.name}: principal point moved by ({dx:+.1f}, {dy:+.1f}) px")
+    if report is not None:
+        from dw_core.evaluation.balance_beam_report import measure  # which itself needs this module
+
+        figures = measure(calibrated, delivered, fitted, footage, pixels, confidence)
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(prog="python -m dw_core.data.balance_beam", description=main.__doc__)
+    parser.add_argument("rig", type=Path, help="rig file to write")
+    parser.add_argument("--report", type=Path, help="JSON file to write the figures to")
+    arguments = parser.parse_args()
+    main(arguments.rig, arguments.report)

@@ -74,7 +74,7 @@ def _play(
     with Processes() as processes:
         processes.start("recorder", recorder.command(bag, options.namespace))
         for spec in specs:
-            processes.start(f"{spec.namespace}/{spec.name}", graph.command(spec, options))
+            processes.start(spec.full_name, graph.command(spec, options))
         steps = tqdm(range(round(duration_s / POLL_S)), desc="interleaved graph", bar_format=BAR)
         if any(processes.wait(POLL_S) for _ in steps):
             steps.close()

@@ -39,12 +39,21 @@ def run(args: argparse.Namespace) -> int:
             if args.record:
                 processes.start("recorder", recorder.command(Path(args.record), options.namespace))
             for spec in specs:
-                processes.start(f"{spec.namespace}/{spec.name}", graph.command(spec, options))
+                processes.start(spec.full_name, graph.command(spec, options))
+            print(f"dw: {description(options, len(specs))}; Ctrl-C stops it", flush=True)
             processes.wait(args.duration_s)
         except KeyboardInterrupt:
             pass
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return processes.stop()
+
+
+def description(options: graph.GraphOptions, processes: int) -> str:
+    """What runs, in words."""
+    where = "one process" if processes == 1 else f"{processes} processes"
+    return (
+        f"rig {options.rig}, source {options.source}, topics below /{options.namespace.strip('/')}, {where}"
+    )
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -19,20 +19,20 @@ from dw_core.interleave.schedule import Shot
 from dw_core.types import ImageFrame, JpegFrame
 from dw_ros import conversions, qos
 from dw_ros.node import Health, main_of
-from dw_ros.parameters import Parameter
+from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 from dw_ros.view import ViewNode
 
 
 class CameraNode(ViewNode):
     PARAMETERS = (
-        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("rig", "", RIG_TEXT),
         Parameter("source", "", "Footage: a folder with one video or one folder of images per view."),
     )
 
     def __init__(self, name: str = "camera", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        self._footage = Footage.open(Path(self.value("source")), self.rig.names)
+        self._footage = Footage.open(Path(self.value("source")), self.rig().names)
         self._count = self._footage.frames(self.view)
         self._sent = 0
         self._jpeg = self.outlet("image/compressed", conversions.JPEG, qos.SENSOR)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.utilities import remove_ros_args
 
-from dw_core.errors import EXIT_BAD_INPUT, DwError
 from dw_ros import graph
 from dw_ros.node import DwNode, run
 from dw_ros.ports import Bus
@@ -39,17 +38,16 @@ def make_nodes(specs: Sequence[graph.NodeSpec], bus: Bus) -> Sequence[DwNode]:
     return [make_node(spec, bus) for spec in specs]
 
 
-def main() -> None:
+def _from_command_line(bus: Bus) -> Sequence[DwNode]:
     parser = argparse.ArgumentParser(prog="composed", description=__doc__)
     graph.add_arguments(parser)
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
+    return make_nodes(graph.interleaved_graph(graph.from_arguments(args, "composed")), bus)
+
+
+def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        specs = graph.interleaved_graph(graph.from_arguments(args, "composed"))
-    except DwError as error:
-        print(f"dw: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
-    sys.exit(run(lambda bus: make_nodes(specs, bus)))
+    sys.exit(run(_from_command_line))
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ from dw_core.types import Heatmaps, ImageFrame, JpegFrame, Skeleton2D, Skeleton3
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
 from dw_ros.node import Health, main_of
-from dw_ros.parameters import Parameter
+from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 from dw_ros.view import ViewNode
 
 
 class HeatmapNode(ViewNode):
     PARAMETERS = (
-        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("rig", "", RIG_TEXT),
         Parameter("backend", backends.DEFAULT, "2D network.", choices=backends.NAMES),
         Parameter("threads", 1, "CPU threads of the network.", 1, 64),
         Parameter("transport", "compressed", "Which image topic is read.", choices=("compressed", "raw")),

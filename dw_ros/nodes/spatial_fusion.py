@@ -6,23 +6,21 @@ fills the views that did not fire, fuses along epipolar lines and publishes dens
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from dw_core.data.rigs import load_rig
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.interleave.window import Window, WindowSettings
 from dw_core.skeleton import joint_set
 from dw_core.types import Heatmaps
 from dw_ros import conversions, qos
 from dw_ros.node import DwNode, Health, main_of
-from dw_ros.parameters import Parameter
+from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 
 
 class SpatialFusionNode(DwNode):
     PARAMETERS = (
-        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter(
             "form", "sampled_view", "Which views lend evidence.", choices=("sampled_view", "all_views")
@@ -36,7 +34,7 @@ class SpatialFusionNode(DwNode):
 
     def __init__(self, name: str = "spatial_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        rig = load_rig(Path(self.value("rig")))
+        rig = self.rig()
         joints = joint_set(self.value("joint_set"))
         settings = WindowSettings(self.value("max_age_ms") * 1_000_000, self.value("lateness_ms") * 1_000_000)
         self._window = Window(rig.names, settings)

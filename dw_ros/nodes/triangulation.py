@@ -8,24 +8,22 @@ is tracked). Latched beside it: rig_calibration and skeleton_definition; /tf_sta
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from dw_core.data.rigs import load_rig
 from dw_core.pipeline import Triangulation
 from dw_core.skeleton import joint_set
 from dw_core.types import DenseSet, TrackingState
-from dw_ros import conversions, qos
+from dw_ros import conversions, distro, qos
 from dw_ros.conversions import People
 from dw_ros.msg import RigCalibration, SkeletonDefinition
 from dw_ros.node import DwNode, Health, main_of
-from dw_ros.parameters import Parameter
+from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 
 
 class TriangulationNode(DwNode):
     PARAMETERS = (
-        Parameter("rig", "", "Rig file (YAML)."),
+        Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter("world_frame", "world", "Frame of the skeletons."),
         Parameter("method", "tracker", "How joints become 3D.", choices=("tracker", "dlt")),
@@ -33,7 +31,7 @@ class TriangulationNode(DwNode):
 
     def __init__(self, name: str = "triangulation", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        rig = load_rig(Path(self.value("rig")))
+        rig = self.rig()
         joints = joint_set(self.value("joint_set"))
         frame = self.value("world_frame")
         self._triangulation = Triangulation(rig, joints, self.value("method"))
@@ -41,6 +39,7 @@ class TriangulationNode(DwNode):
         self._out = self.outlet("skeletons", conversions.people_codec(frame), qos.RELIABLE)
         self._latch("rig_calibration", RigCalibration, conversions.rig_to_message(rig, frame))
         self._latch("skeleton_definition", SkeletonDefinition, conversions.joint_set_to_message(joints))
+        distro.publish_static_frames(self, conversions.camera_frames(rig, frame))
         self.inlet("dense/temporal", conversions.dense_codec(joints), qos.LARGE, self._triangulate)
 
     def _latch(self, topic: str, message_type: type, message: Any) -> None:

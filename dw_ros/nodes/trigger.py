@@ -18,7 +18,6 @@ from rclpy.clock import ROSClock
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import SetBool
 
-from dw_core.data.rigs import load_rig
 from dw_core.errors import ScheduleError
 from dw_core.interleave.schedule import (
     NS,
@@ -31,7 +30,7 @@ from dw_core.interleave.schedule import (
 from dw_ros import conversions, qos
 from dw_ros.msg import TriggerSchedule
 from dw_ros.node import DwNode, Health, main_of
-from dw_ros.parameters import Parameter
+from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 
 # From the order to start until the first shot, so that everybody knows of it in time.
@@ -44,7 +43,7 @@ SIMULATED_POLL_S = 0.001
 
 class TriggerNode(DwNode):
     PARAMETERS = (
-        Parameter("rig", "", "Rig file (YAML): the cameras that fire, in this order."),
+        Parameter("rig", "", RIG_TEXT),
         Parameter("backend", "simulated", "Where shot times come from.", choices=("simulated", "recorded")),
         Parameter("rate_hz", 15.0, "Frames per second of EACH camera (simulated).", 0.01, 1000.0),
         Parameter(
@@ -59,7 +58,7 @@ class TriggerNode(DwNode):
 
     def __init__(self, name: str = "trigger", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        self._cameras = load_rig(Path(self.value("rig"))).names
+        self._cameras = self.rig().names
         self._schedule = self._make_schedule(epoch_ns=0)
         self._events = self.outlet("trigger/event", conversions.SHOT, qos.RELIABLE)
         self._schedule_out = self.outlet(

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
+from scipy.spatial.transform import Rotation
 
 from dw_core.data import messages
 from dw_core.errors import ConfigError
-from dw_core.geometry.camera import Rig
+from dw_core.geometry.camera import Rig, to_camera
 from dw_core.geometry.crop import Crop
 from dw_core.interleave.schedule import Shot
 from dw_core.skeleton import COCO17
@@ -156,3 +157,18 @@ def test_the_wire_rounds_once_and_finely() -> None:
     np.testing.assert_array_equal(messages.from_wire(messages.to_wire(once)), once)
     message = conversions.tensor_to_message(values)
     assert (message.dtype, len(message.data)) == ("uint16", values.size * 2)
+
+
+def test_camera_frames_take_a_point_of_the_camera_to_the_world(rig: Rig) -> None:
+    frames = conversions.camera_frames(rig, "world")
+    assert [frame.child_frame_id for frame in frames] == [
+        "c0_optical_frame",
+        "c1_optical_frame",
+        "c2_optical_frame",
+    ]
+    for camera, frame in zip(rig, frames, strict=True):
+        turn, place = frame.transform.rotation, frame.transform.translation
+        rotation = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w])
+        point = rotation.apply([0.1, -0.2, 2.0]) + [place.x, place.y, place.z]
+        np.testing.assert_allclose(to_camera(camera, point), [0.1, -0.2, 2.0], atol=1e-12)
+        assert frame.header.frame_id == "world"

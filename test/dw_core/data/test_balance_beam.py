@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,42 +6,28 @@ import pytest
 
 from dw_core.data import assets
 from dw_core.data.balance_beam import delivered_rig, fit_principal_points
-from dw_core.data.rigs import load_rig
+from dw_core.data.footage import Footage
+from dw_core.data.rigs import load_qualisys, load_rig
+from dw_core.evaluation.balance_beam_report import (
+    agreement,
+    black_rows,
+    cropped_rig,
+    images,
+    limbs,
+    mark_error,
+    shifts,
+)
 from dw_core.geometry.camera import Rig, project, shifted
 from dw_core.geometry.triangulation import triangulate
 
 SHIPPED = Path(__file__).parents[3] / "config" / "rigs" / "balance_beam.yaml"
 
-# White marks on the treadmill, px in the calibration images (1088x1920) of the footage's package, per
-# camera; measured by hand and refined to the blob's centroid. Nothing was fitted to them.
-MARKS = {
-    "cam01": [(109.6, 1061.1), (319.6, 1337.8), (522.4, 1064.8), (772.4, 1292.9)],
-    "cam02": [(442.1, 1041.5), (327.9, 1209.3), (794.3, 1085.0), (763.4, 1271.6)],
-    "cam03": [(873.8, 1234.1), (516.0, 1090.0), (485.3, 1431.7), (164.3, 1240.4)],
-    "cam04": [(836.6, 1410.5), (889.5, 1069.6), (385.1, 1396.1), (519.6, 1116.9)],
-}
-
-
-def left_out_error(rig):
-    """Mean distance in px of each view's marks from where the other three views put them."""
-    pixels = np.stack([as_delivered(name, np.array(MARKS[name])) for name in rig.names], 1)
-    errors = []
-    for m, camera in enumerate(rig):
-        others = [k for k in range(len(rig)) if k != m]
-        points = triangulate(rig.without(camera.name), pixels[:, others], 400.0 * np.eye(2)).points
-        errors.append(np.linalg.norm(project(camera, points) - pixels[:, m], axis=-1).mean())
-    return np.mean(errors)
-
-
-def as_delivered(name, pixels):
-    if name not in ("cam01", "cam02"):
-        return pixels
-    return (pixels + 0.5) * (1080 / 1088, 1906 / 1920) - 0.5 + (0, 7)
+RESULTS = json.loads((Path(__file__).parents[3] / "docs/results/balance_beam.json").read_text())
 
 
 def test_shipped_rig_agrees_with_marks_that_it_was_not_fitted_to():
-    assert left_out_error(delivered_rig(assets.calibration())) > 15
-    assert left_out_error(load_rig(SHIPPED)) < 5
+    assert mark_error(delivered_rig(assets.calibration())) > 15
+    assert mark_error(load_rig(SHIPPED)) < 5
 
 
 def test_shipped_rig_differs_from_the_calibration_in_principal_points_only():
@@ -84,3 +71,68 @@ def test_fit_leaves_a_good_rig_alone(scene):
     fitted = fit_principal_points(rig, pixels, np.ones(pixels.shape[:2]))
     for before, after in zip(rig, fitted, strict=True):
         np.testing.assert_allclose(before.K, after.K, atol=1e-3)
+
+
+def test_results_are_those_of_the_shipped_rig_and_of_the_footage():
+    """All that takes no network; the rest comes out of the command in the module's first lines."""
+    delivered, shipped = delivered_rig(assets.calibration()), load_rig(SHIPPED)
+    for name, shift in shifts(delivered, shipped).items():
+        assert RESULTS["principal_point_shift_px"][name] == pytest.approx(shift, abs=1e-3)
+    marks = {one["rig"]: one["marks_px"] for one in RESULTS["errors"]}
+    assert marks["as delivered"] == pytest.approx(mark_error(delivered), abs=1e-3)
+    assert marks["shipped: fitted to the whole clip"] == pytest.approx(mark_error(shipped), abs=1e-3)
+    footage = Footage.open(assets.footage(), shipped.names)
+    for name, one in images(load_qualisys(assets.calibration()), footage).items():
+        for field, value in one.items():
+            assert RESULTS["images"][name][field] == pytest.approx(value, abs=1e-3)
+
+
+def test_fit_is_worth_it_on_frames_that_it_did_not_see():
+    left_out = {(one["rig"], one["tested_on"]): one["left_out_median_px"] for one in RESULTS["errors"]}
+    for fitted, tested in (("first half", "second half"), ("second half", "first half")):
+        assert left_out[f"fitted to the {fitted}", tested] < 0.65 * left_out["as delivered", tested]
+
+
+def test_agreement_tells_the_view_that_is_off_from_those_that_are_not(scene):
+    """A view that is off by (6, 8) px everywhere: 10 px left out, less where it had its say itself."""
+    rig, pixels = scene
+    sure = np.ones(pixels.shape[:2])
+    assert max(agreement(rig, pixels, sure).values()) < 1e-6
+    off = pixels.copy()
+    off[0] += (6.0, 8.0)
+    off[:, ::7] = np.nan  # joints that nobody saw say nothing
+    sure[:, ::7] = 0.0
+    found = agreement(rig, off, sure)
+    alone = np.linalg.norm(off[0] - pixels[0], axis=-1)
+    assert np.nanmax(alone) == pytest.approx(10.0)
+    assert 10.0 <= found["left_out_p90_px"] < 40.0
+    assert 0.5 < found["reprojection_median_px"] < found["left_out_median_px"]
+    three = np.s_[1:]
+    only = agreement(rig.without("cam01"), off[three], sure[three])
+    assert max(only.values()) < 1e-6
+
+
+def test_a_crop_is_a_shifted_principal_point(scene):
+    """So no reprojection can tell on which side the columns are missing, once the points are fitted."""
+    calibrated = load_qualisys(assets.calibration())
+    left, right = cropped_rig(calibrated, 1.0), cropped_rig(calibrated, 0.0)
+    assert [camera.width for camera in left] == [1080, 1080, 1088, 1088]
+    for a, b, moved in zip(left, right, (8, 8, 0, 0), strict=True):
+        np.testing.assert_allclose(b.K - a.K, [[0, 0, moved], [0, 0, 0], [0, 0, 0]])
+
+
+def test_black_rows_are_counted_through_compression():
+    picture = np.full((100, 60, 3), 120, dtype=np.uint8)
+    picture[:7], picture[-5:] = 19, 4
+    assert black_rows(picture) == (7, 5)
+    assert black_rows(picture[7:-5]) == (0, 0)
+
+
+def test_limbs_of_a_still_person_have_their_lengths(rig, person):
+    pixels = np.stack([np.tile(project(camera, person), (5, 1)) for camera in rig])
+    found = limbs({"here": rig}, pixels, np.ones(pixels.shape[:2]), len(person))
+    assert set(found) == {f"{s} {limb}" for s in ("left", "right") for limb in
+                          ("thigh", "shank", "upper arm", "forearm")}  # fmt: skip
+    thigh = np.linalg.norm(person[11] - person[13]) * 1e3
+    assert found["left thigh"]["here"]["median_mm"] == pytest.approx(thigh, abs=1e-3)
+    assert found["left thigh"]["here"]["mad_fraction"] == pytest.approx(0.0, abs=1e-9)

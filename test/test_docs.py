@@ -1,0 +1,77 @@
+"""Documents: their figures are those of the results, and what they link to is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dw_core.errors import ConfigError
+from dw_core.evaluation.balance_beam_report import document
+from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FOOTAGE = ROOT / "docs/footage.md"
+FOOTAGE_BLOCKS = document(json.loads((ROOT / "docs/results/balance_beam.json").read_text()))
+
+
+@pytest.mark.parametrize("name", FOOTAGE_BLOCKS)
+def test_figures_of_the_footage_are_those_of_the_results(name: str) -> None:
+    assert block(FOOTAGE, name) == FOOTAGE_BLOCKS[name]
+
+
+def test_nobody_typed_a_figure_about_the_footage_by_hand() -> None:
+    """Whatever has a digit stands in a block, in code or in a camera's name."""
+    prose = outside_of_blocks(FOOTAGE.read_text())
+    prose = re.sub(r"(?s)```.*?```|`[^`\n]*`|\]\([^)]*\)|\bcam0\d\b", "", prose)
+    assert "principal points" in prose
+    assert [line for line in prose.splitlines() if re.search(r"\d", line)] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_to_files(path: Path) -> None:
+    text = re.sub(r"(?s)```.*?```", "", path.read_text())
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link]
+    assert [link for link in links if link and not (path.parent / link).exists()] == []
+
+
+def test_readme_is_among_the_documents_and_links() -> None:
+    assert ROOT / "README.md" in DOCUMENTS and FOOTAGE in DOCUMENTS
+    assert "](docs/footage.md)" in (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "# Title\n\n<!-- one: made -->\n<!-- end of one -->\n\nbetween\n\n"
+        "<!-- two: made -->\nold\n<!-- end of two -->\n"
+    )
+    return path
+
+
+def test_a_filled_block_reads_back_and_nothing_else_changes(page: Path) -> None:
+    before = page.read_text()
+    made = table(("rig", r"p90 \d"), [("a", r"1.5 \1"), ("b", "-")])
+    fill(page, "one", made)
+    assert block(page, "one") == made and block(page, "two") == "old"
+    assert outside_of_blocks(page.read_text()) == outside_of_blocks(before)
+    once = page.read_text()
+    fill(page, "one", made)
+    assert page.read_text() == once
+    assert outside_of_blocks(once).split() == ["#", "Title", "between"]
+
+
+def test_a_block_that_is_not_there_once_is_named(page: Path) -> None:
+    with pytest.raises(ConfigError, match="page.md has 0 blocks 'three', expected one"):
+        block(page, "three")
+    page.write_text(page.read_text() * 2)
+    with pytest.raises(ConfigError, match="page.md has 2 blocks 'one'"):
+        fill(page, "one", "text")
+
+
+def test_a_table_has_its_columns() -> None:
+    assert table(("rig", "px"), [("a", "1.0")]) == "| rig | px |\n| --- | --: |\n| a | 1.0 |"
