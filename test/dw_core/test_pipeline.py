@@ -1,0 +1,166 @@
+"""The stages joined, on rendered heatmaps of a person who moves while the cameras fire in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dw_core.errors import CalibrationError
+from dw_core.fusion.spatial import SpatialFusion
+from dw_core.fusion.warper import TemporalFusion
+from dw_core.geometry.camera import Array, Camera, Rig, project
+from dw_core.geometry.crop import apply_affine, crop_around
+from dw_core.heatmaps.render import render_gaussians
+from dw_core.interleave.schedule import uniform_schedule
+from dw_core.interleave.window import CLOCK_JUMP_NS, Window
+from dw_core.pipeline import InterleavedPipeline, Method, Triangulation
+from dw_core.skeleton import COCO17
+from dw_core.types import NS, Heatmaps, Skeleton3D, TrackingState
+
+START_NS = 1_000 * NS
+TICKS = 120
+SETTLED = 30  # half a second
+CELLS, SIGMA = 64, 1.27  # MoveNet's maps and the width of its peaks
+Motion = Callable[[float], Array]
+
+
+def make_pipeline(rig: Rig, method: Method) -> tuple[InterleavedPipeline, Window, Triangulation]:
+    window, triangulation = Window(rig.names), Triangulation(rig, COCO17, method)
+    return (
+        InterleavedPipeline(window, SpatialFusion(rig), TemporalFusion(), triangulation),
+        window,
+        triangulation,
+    )
+
+
+def see(camera: Camera, joints: Array, stamp_ns: int) -> Heatmaps:
+    pixels = project(camera, joints)
+    crop = crop_around(pixels, 1.25)
+    assert crop is not None
+    cells = apply_affine(crop.to_cells(CELLS), pixels)
+    return Heatmaps(camera.name, stamp_ns, crop, render_gaussians(cells, CELLS, SIGMA))
+
+
+def interleaved(rig: Rig, motion: Motion, ticks: int = TICKS, start_ns: int = START_NS) -> list[Heatmaps]:
+    """15 Hz per camera, the cameras in turn."""
+    schedule = uniform_schedule(rig.names, 15.0, start_ns)
+    shots = [schedule.shot(number) for number in range(ticks)]
+    return [see(rig[rig.index(s.camera)], motion((s.stamp_ns - start_ns) / NS), s.stamp_ns) for s in shots]
+
+
+def errors_mm(skeletons: list[Skeleton3D], motion: Motion) -> Array:
+    """(T, J) of skeletons at their own times."""
+    truth = np.stack([motion((one.stamp_ns - START_NS) / NS) for one in skeletons])
+    return 1e3 * np.linalg.norm(np.stack([one.positions for one in skeletons]) - truth, axis=-1)
+
+
+@pytest.fixture
+def motion(person: Array) -> Motion:
+    """Walking at 0.8 m/s with arms that swing."""
+    swing = np.zeros((len(COCO17), 3))
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        swing[COCO17.index(f"{side}_elbow"), 0] = 0.06 * sign
+        swing[COCO17.index(f"{side}_wrist"), 0] = 0.15 * sign
+    return lambda seconds: person + swing * np.sin(2 * np.pi * seconds) + (0.8 * (seconds - 1.0), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("method", "first"), [("tracker", SETTLED), ("dlt", 1)])
+def test_there_is_a_skeleton_at_every_tick_at_the_time_of_its_exposure(
+    rig: Rig, motion: Motion, method: Method, first: int
+) -> None:
+    pipeline, window, triangulation = make_pipeline(rig, method)
+    observations = interleaved(rig, motion)
+    skeletons = [pipeline.push(one) for one in observations]
+    assert [one.stamp_ns for one in skeletons if one] == [one.stamp_ns for one in observations]
+    assert all(one and one.state == TrackingState.TRACKED for one in skeletons[first:])
+    assert all(one and np.isfinite(one.positions).all() for one in skeletons[first:])
+    assert skeletons[0] is not None and skeletons[0].state == TrackingState.LOST, "one view is no skeleton"
+    assert window.counters["used"] == triangulation.counters.total() == TICKS
+
+
+def test_the_tracker_is_at_the_right_place_and_the_papers_form_lags_behind(rig: Rig, motion: Motion) -> None:
+    """`dlt` takes maps that are up to 3 ticks (50 ms, 40 mm at this speed) old for what is now."""
+    found = {}
+    for method in ("tracker", "dlt"):
+        pipeline = make_pipeline(rig, method)[0]
+        skeletons = [one for one in map(pipeline.push, interleaved(rig, motion)) if one][SETTLED:]
+        found[method] = errors_mm(skeletons, motion)
+    print({name: np.percentile(e, (50, 90, 100)).round(1) for name, e in found.items()})
+    assert np.median(found["tracker"]) < 5 and found["tracker"].max() < 30
+    assert 10 < np.median(found["dlt"]) < 40 and np.percentile(found["dlt"], 90) < 80
+
+
+def test_without_motion_both_methods_are_exact(rig: Rig, person: Array) -> None:
+    for method in ("tracker", "dlt"):
+        pipeline = make_pipeline(rig, method)[0]
+        skeletons = [one for one in map(pipeline.push, interleaved(rig, lambda _: person, 60)) if one]
+        print(method, np.nanmax(errors_mm(skeletons[SETTLED:], lambda _: person)))
+        assert errors_mm(skeletons[SETTLED:], lambda _: person).max() < 5
+
+
+def test_an_observation_out_of_order_gives_no_skeleton_and_is_used(rig: Rig, motion: Motion) -> None:
+    """The tick after the swap is the same as if everything had come in order; had the late observation
+    been thrown away, it would not be."""
+    observations = interleaved(rig, motion, 60)
+    swapped = [*observations[:50], observations[51], observations[50], *observations[52:]]
+    missing = [*observations[:50], *observations[51:]]
+    results = {}
+    for name, order in (("in order", observations), ("swapped", swapped), ("missing", missing)):
+        pipeline, window, triangulation = make_pipeline(rig, "tracker")
+        results[name] = [pipeline.push(one) for one in order]
+        late = int(name == "swapped")
+        assert (window.counters["out_of_order"], triangulation.counters["late"]) == (late, late)
+    assert results["swapped"][51] is None and results["swapped"].count(None) == 1
+    last = {name: one[-1].positions for name, one in results.items() if one[-1]}
+    np.testing.assert_array_equal(last["swapped"], last["in order"])
+    assert np.abs(last["missing"] - last["in order"]).max() > 1e-6
+
+
+@pytest.mark.parametrize("method", ["tracker", "dlt"])
+def test_two_runs_agree_to_the_bit(rig: Rig, motion: Motion, method: Method) -> None:
+    observations = interleaved(rig, motion, 60)
+    runs = []
+    for _ in range(2):
+        pipeline = make_pipeline(rig, method)[0]
+        runs.append([one for one in map(pipeline.push, observations) if one])
+    for a, b in zip(*runs, strict=True):
+        for field in ("positions", "velocities", "covariance", "confidence"):
+            np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_after_a_jump_of_the_clock_everything_starts_anew(rig: Rig, motion: Motion, direction: int) -> None:
+    """What follows is the same as in a run that begins there."""
+    before = interleaved(rig, motion, 40)
+    after = interleaved(rig, motion, 40, START_NS + direction * 2 * CLOCK_JUMP_NS)
+    pipeline, window, _ = make_pipeline(rig, "tracker")
+    continued = [pipeline.push(one) for one in (*before, *after)][40:]
+    anew = [make_pipeline(rig, "tracker")[0].push(after[0])]
+    fresh = make_pipeline(rig, "tracker")[0]
+    anew = [fresh.push(one) for one in after]
+    assert window.counters["reset"] == 1
+    assert continued[0] is not None and continued[0].state == TrackingState.LOST
+    for a, b in zip(continued, anew, strict=True):
+        assert a is not None and b is not None and a.state == b.state
+        np.testing.assert_array_equal(a.positions, b.positions)
+
+
+def test_nobody_in_the_maps_is_nobody(rig: Rig, person: Array) -> None:
+    empty = [
+        Heatmaps(one.view, one.stamp_ns, one.crop, np.zeros_like(one.tensor))
+        for one in interleaved(rig, lambda _: person, 12)
+    ]
+    for method in ("tracker", "dlt"):
+        pipeline = make_pipeline(rig, method)[0]
+        skeletons = [one for one in map(pipeline.push, empty) if one]
+        assert len(skeletons) == 12
+        assert all(one.state == TrackingState.LOST and np.isnan(one.positions).all() for one in skeletons)
+
+
+def test_a_view_that_the_rig_lacks_is_named(rig: Rig, person: Array) -> None:
+    dense = Window(rig.names).push(see(rig[3], person, START_NS))
+    assert dense is not None
+    with pytest.raises(CalibrationError, match="no camera 'cam04'"):
+        Triangulation(rig.without("cam04"), COCO17).apply(dense)
