@@ -35,16 +35,12 @@ class Crop:
     def to_cells(self, cells: int) -> Array:
         """Affine (2, 3) from image pixels to a grid of cells x cells over the crop."""
         scale = cells / self.side
-        return np.array(
-            [[scale, 0.0, -self.left * scale - 0.5], [0.0, scale, -self.top * scale - 0.5]]
-        )
+        return np.array([[scale, 0.0, -self.left * scale - 0.5], [0.0, scale, -self.top * scale - 0.5]])
 
     def to_pixels(self, cells: int) -> Array:
         """Affine (2, 3) from the grid of cells back to image pixels."""
         scale = self.side / cells
-        return np.array(
-            [[scale, 0.0, self.left + 0.5 * scale], [0.0, scale, self.top + 0.5 * scale]]
-        )
+        return np.array([[scale, 0.0, self.left + 0.5 * scale], [0.0, scale, self.top + 0.5 * scale]])
 
 
 def apply_affine(affine: Array, points: Array) -> Array:

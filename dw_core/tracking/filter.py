@@ -159,9 +159,7 @@ def _mahalanobis2(residual: Array, S: Array) -> Array:
     return d2
 
 
-def _unswap(
-    model: BodyModel, pixels: Array, projected: Array, use: npt.NDArray[np.int64], S: Array
-) -> Array:
+def _unswap(model: BodyModel, pixels: Array, projected: Array, use: npt.NDArray[np.int64], S: Array) -> Array:
     """Pixels (J, 2) with left and right exchanged where the network mixed them up."""
     place = np.full(len(pixels), -1)
     place[use] = np.arange(len(use))

@@ -204,6 +204,4 @@ def advance(model: BodyModel, settings: TrackerSettings, track: Track, seen: Ske
         return track
     if found.stamp_ns < seen.stamp_ns:  # the newest view was not among those that agree
         found = move(model, found, seen.stamp_ns)
-    return replace(
-        track, body=found, confirmations=0, confirmed_ns=seen.stamp_ns, started=track.started + 1
-    )
+    return replace(track, body=found, confirmations=0, confirmed_ns=seen.stamp_ns, started=track.started + 1)
