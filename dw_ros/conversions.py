@@ -7,9 +7,9 @@ numpy arrays never go into a message field as they are: rclpy converts them elem
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from dw_core.types import (
 from dw_ros import distro, msg
 from dw_ros.ports import Codec
 
+T = TypeVar("T")
 _OPTICAL = "_optical_frame"
 
 
@@ -173,74 +174,75 @@ def joint_set_to_message(joints: JointSet) -> msg.SkeletonDefinition:
     )
 
 
-# Heatmaps
+# Heatmaps and joints: their messages say which joint set they are of
+
+
+def _of_joint_set(
+    joints: JointSet, message_type: type, to_message: Callable[[T], Any], from_message: Callable[[Any], T]
+) -> Codec[T]:
+    """A codec that writes the joint set's name, and refuses messages of another with ConfigError."""
+
+    def write(value: T) -> Any:
+        message = to_message(value)
+        message.joint_set = joints.name
+        return message
+
+    def read(message: Any) -> T:
+        messages.require_joint_set(message.joint_set, joints.name)
+        return from_message(message)
+
+    return Codec(message_type, write, read)
 
 
 def heatmaps_codec(joints: JointSet) -> Codec[Heatmaps]:
-    """Heatmaps of one joint set; messages of another are refused with ConfigError."""
+    """Heatmaps of one joint set."""
+    return _of_joint_set(joints, msg.Heatmaps, _heatmaps_to_message, messages.heatmaps)
 
-    def to_message(value: Heatmaps) -> msg.Heatmaps:
-        return msg.Heatmaps(
-            header=_header(value.stamp_ns, optical_frame(value.view)),
-            view=value.view,
-            joint_set=joints.name,
-            crop=[value.crop.left, value.crop.top, value.crop.side],
-            tensor=tensor_to_message(value.tensor),
-            stamps=_stamps_to_message(value.stamp_ns, value.stamps),
-        )
 
-    def from_message(message: msg.Heatmaps) -> Heatmaps:
-        messages.require_joint_set(message.joint_set, joints.name)
-        return messages.heatmaps(message)
-
-    return Codec(msg.Heatmaps, to_message, from_message)
+def _heatmaps_to_message(value: Heatmaps) -> msg.Heatmaps:
+    return msg.Heatmaps(
+        header=_header(value.stamp_ns, optical_frame(value.view)),
+        view=value.view,
+        crop=[value.crop.left, value.crop.top, value.crop.side],
+        tensor=tensor_to_message(value.tensor),
+        stamps=_stamps_to_message(value.stamp_ns, value.stamps),
+    )
 
 
 def dense_codec(joints: JointSet) -> Codec[DenseSet]:
     """Dense sets of one joint set. After the temporal stage nobody needs the raw maps: they stay home."""
-
-    def to_message(value: DenseSet) -> msg.DenseHeatmaps:
-        maps = np.stack([view.tensor for view in value.views])
-        raw = np.stack([view.raw for view in value.views]) if value.stage < Stage.TEMPORAL else maps[:0]
-        return msg.DenseHeatmaps(
-            header=_header(value.target_ns, optical_frame(value.fresh)),
-            stage=int(value.stage),
-            joint_set=joints.name,
-            fresh=value.fresh,
-            views=[view.view for view in value.views],
-            source_stamps=[to_time(view.source_stamp_ns) for view in value.views],
-            crops=array("d", [x for v in value.views for x in (v.crop.left, v.crop.top, v.crop.side)]),
-            raw=tensor_to_message(raw),
-            tensor=tensor_to_message(maps),
-            stamps=_stamps_to_message(value.target_ns, value.stamps),
-        )
-
-    def from_message(message: msg.DenseHeatmaps) -> DenseSet:
-        messages.require_joint_set(message.joint_set, joints.name)
-        return messages.dense_set(message)
-
-    return Codec(msg.DenseHeatmaps, to_message, from_message)
+    return _of_joint_set(joints, msg.DenseHeatmaps, _dense_to_message, messages.dense_set)
 
 
-# Skeletons
+def _dense_to_message(value: DenseSet) -> msg.DenseHeatmaps:
+    maps = np.stack([view.tensor for view in value.views])
+    raw = np.stack([view.raw for view in value.views]) if value.stage < Stage.TEMPORAL else maps[:0]
+    return msg.DenseHeatmaps(
+        header=_header(value.target_ns, optical_frame(value.fresh)),
+        stage=int(value.stage),
+        fresh=value.fresh,
+        views=[view.view for view in value.views],
+        source_stamps=[to_time(view.source_stamp_ns) for view in value.views],
+        crops=array("d", [x for v in value.views for x in (v.crop.left, v.crop.top, v.crop.side)]),
+        raw=tensor_to_message(raw),
+        tensor=tensor_to_message(maps),
+        stamps=_stamps_to_message(value.target_ns, value.stamps),
+    )
 
 
 def skeleton2d_codec(joints: JointSet) -> Codec[Skeleton2D]:
-    def to_message(value: Skeleton2D) -> msg.Skeleton2D:
-        return msg.Skeleton2D(
-            header=_header(value.stamp_ns, optical_frame(value.view)),
-            view=value.view,
-            joint_set=joints.name,
-            pixels=_floats(value.pixels),
-            covariance=_floats(value.covariance[:, [0, 0, 1], [0, 1, 1]]),
-            confidence=_floats(value.confidence),
-        )
+    """One view's joints, of one joint set."""
+    return _of_joint_set(joints, msg.Skeleton2D, _skeleton2d_to_message, messages.skeleton2d)
 
-    def from_message(message: msg.Skeleton2D) -> Skeleton2D:
-        messages.require_joint_set(message.joint_set, joints.name)
-        return messages.skeleton2d(message)
 
-    return Codec(msg.Skeleton2D, to_message, from_message)
+def _skeleton2d_to_message(value: Skeleton2D) -> msg.Skeleton2D:
+    return msg.Skeleton2D(
+        header=_header(value.stamp_ns, optical_frame(value.view)),
+        view=value.view,
+        pixels=_floats(value.pixels),
+        covariance=_floats(value.covariance[:, [0, 0, 1], [0, 1, 1]]),
+        confidence=_floats(value.confidence),
+    )
 
 
 def skeleton3d_to_message(value: Skeleton3D, world_frame: str) -> msg.Skeleton3D:

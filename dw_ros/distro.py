@@ -8,7 +8,6 @@ wheels they are the few lines below, numpy, OpenCV and scipy.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,6 @@ from dw_core.errors import ConfigError, MediaError
 
 def _has(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
-
-
-def name() -> str:
-    """'jazzy', 'kilted', ...: the distribution, or the one that the wheels were made from."""
-    by_rclpy = {"7.1": "jazzy", "9.1": "kilted"}
-    stated = os.environ.get("ROS_DISTRO")
-    if stated:
-        return stated
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return by_rclpy.get(".".join(version("rclpy").split(".")[:2]), "unknown")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def share_directory() -> Path:

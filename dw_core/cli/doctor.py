@@ -119,12 +119,16 @@ def ros() -> Check:
         return Check("ROS", MISSING, "no rclpy", "make build, or source /opt/ros/jazzy/setup.bash")
     origin = Path(spec.origin)
     wheels = origin.is_relative_to(sys.prefix)
-    distro = (None if wheels else os.environ.get("ROS_DISTRO")) or _distro_of_rclpy()
     place = f"wheels in {sys.prefix}" if wheels else f"distribution, {origin.parent}"
-    return Check("ROS", OK, f"{distro}, {place}")
+    return Check("ROS", OK, f"{distribution()}, {place}")
 
 
-def _distro_of_rclpy() -> str:
+def distribution() -> str:
+    """Name of the ROS distribution in use: what was sourced, or what the wheels were made from."""
+    spec = importlib.util.find_spec("rclpy")
+    sourced = os.environ.get("ROS_DISTRO")
+    if sourced and spec is not None and not Path(str(spec.origin)).is_relative_to(sys.prefix):
+        return sourced
     try:
         version = metadata.version("rclpy")
     except metadata.PackageNotFoundError:

@@ -13,11 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dw_core.cli.doctor import distribution
 from dw_core.data.bags import Run, read_run
 from dw_core.data.footage import Footage
 from dw_core.errors import ConfigError
 from dw_core.evaluation.run import summarise
-from dw_ros import distro, graph
+from dw_ros import graph
 from dw_ros.nodes import recorder
 from dw_ros.processes import Processes
 
@@ -87,7 +88,7 @@ def _circumstances(options: graph.GraphOptions, duration_s: float) -> dict[str, 
         "rig": options.rig,
         "source": options.source,
         "composition": options.composition,
-        "distro": distro.name(),
+        "distro": distribution(),
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "command": "dw " + " ".join(sys.argv[1:]),

@@ -1,0 +1,85 @@
+"""Children end with us, however we end, and their ends are reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dw_ros.processes import Processes
+
+WAITS = [sys.executable, "-c", "import signal,sys; signal.signal(2, lambda *_: sys.exit(0)); signal.pause()"]
+
+
+def fails(code: int) -> list[str]:
+    return [sys.executable, "-c", f"raise SystemExit({code})"]
+
+
+def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def test_children_that_end_well_when_asked_give_zero(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    waits = [*WAITS[:2], f"open({str(ready)!r}, 'w'); {WAITS[2]}"]
+    with Processes() as processes:
+        processes.start("waits", waits)
+        until(ready.exists)
+        assert not processes.wait(0.2)
+        assert processes.stop() == 0
+
+
+@pytest.mark.parametrize(("code", "expected"), [(2, 2), (1, 1), (0, 1), (-9, 1)])
+def test_a_child_that_ends_by_itself_is_reported(
+    code: int, expected: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = fails(code) if code >= 0 else [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    with Processes() as processes:
+        processes.start("/dw/node", command)
+        assert processes.wait(20)
+        assert processes.stop() == expected
+    said = capfd.readouterr().err
+    assert (f"/dw/node ended with code {code}" in said) == (expected == 1)
+
+
+def test_a_child_that_does_not_listen_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dw_ros.processes.GRACE_S", 0.3)
+    ready = tmp_path / "ready"
+    deaf = "import signal; signal.signal(2, signal.SIG_IGN); signal.signal(15, signal.SIG_IGN)"
+    with Processes() as processes:
+        processes.start("deaf", [sys.executable, "-c", f"{deaf}; open({str(ready)!r}, 'w'); signal.pause()"])
+        until(ready.exists)
+        assert processes.stop() == 1
+
+
+def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    child = f"import os,signal; open({str(file)!r}, 'w').write(str(os.getpid())); signal.pause()"
+    parent = (
+        "import sys; from dw_ros.processes import Processes; p = Processes(); "
+        f"p.start('child', [sys.executable, '-c', {child!r}]); p.wait()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=Path(__file__).parents[2])
+    until(lambda: file.exists() and file.read_text() != "")
+    pid = int(file.read_text())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    until(lambda: not alive(pid))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
