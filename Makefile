@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo test colcon clean distclean FORCE
+.PHONY: help build demo docs test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -39,6 +39,7 @@ help:
 	@echo 'make build       the environment $(VENV), the messages and the nodes in it'
 	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
+	@echo 'make docs        the demo again, and every figure of the documents from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
 	@echo 'make distclean   remove the environments and results too'
@@ -92,6 +93,12 @@ $(VENV)/.installed: $(BUILD)/cmake/build.ninja $(BUILD)/sources.txt $(SOURCES)
 demo: build
 	@$(BIN)/dw fetch
 	@$(BIN)/dw demo --out out/demo
+
+# Every figure and picture in the documents, made again.
+docs: demo
+	@$(BIN)/python -m dw_core.evaluation.demo_report out/demo README.md docs
+	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
+	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 
 TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
 $(VENV)/.test-dependencies: $(TEST_REQUIREMENTS) $(VENV)/.dependencies

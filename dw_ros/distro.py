@@ -26,16 +26,16 @@ def _has(package: str) -> bool:
 
 
 def share_directory() -> Path:
-    """Where config/ and launch/ lie: the source tree, or the installed package's share folder."""
-    source = Path(__file__).resolve().parent.parent
+    """Where config/, launch/ and msg/ lie: the source tree, or the share folder of this installation."""
+    here = Path(__file__).resolve()
+    source = here.parents[1]
     if (source / "config").is_dir() and (source / "package.xml").is_file():
         return source
-    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-
-    try:
-        return Path(get_package_share_directory("dw_ros"))
-    except PackageNotFoundError:
-        raise ConfigError("the package dw_ros is not installed; run `make build` or `colcon build`") from None
+    for prefix in here.parents:
+        share = prefix / "share" / "dw_ros"
+        if (share / "config").is_dir():
+            return share
+    raise ConfigError(f"{here.parent} has no share folder; run `make build` or `colcon build` again")
 
 
 class _PlainSubscriber:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dw_core.errors import ConfigError
+from dw_core.evaluation import demo_report
 from dw_core.evaluation.balance_beam_report import document
 from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
 
@@ -75,3 +76,8 @@ def test_a_block_that_is_not_there_once_is_named(page: Path) -> None:
 
 def test_a_table_has_its_columns() -> None:
     assert table(("rig", "px"), [("a", "1.0")]) == "| rig | px |\n| --- | --: |\n| a | 1.0 |"
+
+
+def test_the_readme_shows_what_the_demo_printed() -> None:
+    summary = json.loads((ROOT / "docs/results/demo.json").read_text())
+    assert block(ROOT / "README.md", demo_report.BLOCK) == demo_report.block_text(summary)

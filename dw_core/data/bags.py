@@ -60,7 +60,7 @@ def read_run(bag: Path) -> Run:
             connections = [one for one in reader.connections if _kind(one) in wanted]
             for connection, stamp, data in reader.messages(connections):
                 by_kind[_kind(connection)].append((stamp, reader.deserialize(data, connection.msgtype)))
-    except (AnyReaderError, OSError) as error:
+    except (AnyReaderError, OSError, UnicodeDecodeError) as error:
         raise MediaError(f"{bag} cannot be read as a bag: {error}") from None
     for kind in sorted(wanted):
         if not by_kind[kind]:

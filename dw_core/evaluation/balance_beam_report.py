@@ -38,6 +38,7 @@ LIMBS = {
     "upper arm": ("shoulder", "elbow"),
     "forearm": ("elbow", "wrist"),
 }
+FACE = ("nose", "eye", "ear")
 PERCENTILES = {"median": 50, "p90": 90}
 SIDES = ("left", "right")
 # White marks on the treadmill, px in the calibration images of the footage's package, per camera;
@@ -63,6 +64,7 @@ def measure(
         "widths": widths(calibrated, delivered, *whole),
         "principal_point_shift_px": shifts(delivered, shipped),
         "errors": held_out(delivered, shipped, pixels, confidence),
+        "parts": parts({"delivered": delivered, "shipped": shipped}, *whole, J),
         "limbs": limbs({"delivered": delivered, "shipped": shipped}, *whole, J),
     }
     rounded: dict[str, Any] = _rounded(report)
@@ -118,6 +120,15 @@ def agreement(rig: Rig, pixels: Array, confidence: Array) -> dict[str, float]:
         f"{name}_{key}_px": float(np.nanpercentile(np.stack(values)[seen], percent))
         for name, values in errors.items()
         for key, percent in PERCENTILES.items()
+    }
+
+
+def parts(rigs: dict[str, Rig], pixels: Array, confidence: Array, joints: int) -> dict[str, dict[str, Any]]:
+    """Errors of the face's joints and of all others, per rig; joints (M, T J, 2)."""
+    face = np.tile([name.endswith(FACE) for name in COCO17.joints], pixels.shape[1] // joints)
+    return {
+        part: {name: agreement(rig, pixels, np.where(mine, confidence, 0.0)) for name, rig in rigs.items()}
+        for part, mine in (("trunk and limbs", ~face), ("face", face))
     }
 
 
@@ -241,6 +252,13 @@ def document(report: dict[str, Any]) -> dict[str, str]:
             [
                 (one["rig"], one["tested_on"], *(f"{one[key]:.1f}" for key in (*columns, "marks_px")))
                 for one in report["errors"]
+            ],
+        ),
+        "parts": table(
+            ("joints", "delivered", "p90", "shipped", "p90"),
+            [
+                (part, *(f"{one[rig][key]:.1f}" for rig in ("delivered", "shipped") for key in columns[2:]))
+                for part, one in report["parts"].items()
             ],
         ),
         "limbs": table(

@@ -21,8 +21,8 @@ from dw_core.types import NS, FloatArray, TrackingState
 
 # A 2D joint below this confidence says nothing about the 3D joint's place.
 MIN_CONFIDENCE = 0.3
-# Bones whose length does not change when a person moves (the face and the trunk's sides do).
 LATENCY = {"p50": 50, "p95": 95}
+# Bones whose length does not change when a person moves (the face and the trunk's sides do).
 LIMBS = ("elbow", "wrist", "knee", "ankle")
 
 

@@ -118,7 +118,8 @@ class Rig:
         return self.names.index(name)
 
     def without(self, name: str) -> Rig:
-        """The rig less one camera (for leave-one-view-out)."""
+        """The rig less one camera (for leave-one-view-out). Raises CalibrationError for an unknown name."""
+        self.index(name)
         return Rig(tuple(camera for camera in self.cameras if camera.name != name))
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from dw_core.cli.doctor import distribution
 from dw_core.data.bags import Run, read_run
 from dw_core.data.footage import Footage
 from dw_core.errors import ConfigError
+from dw_core.evaluation.demo_report import report
 from dw_core.evaluation.run import summarise
 from dw_ros import graph
 from dw_ros.nodes import recorder
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     summary = summarise(recorded) | _circumstances(options, args.duration_s)
     (args.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     _draw(recorded, Footage.open(graph.source_folder(options.source), recorded.rig.names), args.out)
-    print(report(summary, args.out))
+    print(report(summary))
+    print(f"written   {args.out}/summary.json  overlay.jpg  skeletons_3d.png  bag/")
     return 0
 
 
@@ -100,22 +102,3 @@ def _draw(recorded: Run, footage: Footage, out: Path) -> None:
 
     contact_sheet(recorded, footage, out / "overlay.jpg")
     plot_3d(recorded, out / "skeletons_3d.png")
-
-
-def report(summary: dict[str, Any], out: Path) -> str:
-    """The summary in words."""
-    latency, left_out = summary["latency_ms"], summary["left_out_view_px"]
-    worst = max(summary["bone_length_mad_fraction_by_bone"].items(), key=lambda item: item[1])
-    return "\n".join(
-        (
-            f"rate      {summary['skeleton_rate_hz']:.1f} skeletons per second, "
-            f"{100 * summary['ticks_lost_fraction']:.2f} % of {summary['ticks']} ticks lost",
-            f"latency   exposure to skeleton: median {latency['p50']:.1f} ms, "
-            f"95 % under {latency['p95']:.1f} ms",
-            f"accuracy  bone lengths within {100 * summary['bone_length_mad_fraction']:.1f} % "
-            f"(median absolute deviation of the worst, {worst[0]});",
-            f"          a view that was left out sees its joints {left_out['median']:.1f} px (median) from "
-            f"where the others say, 90 % under {left_out['p90']:.1f} px",
-            f"written   {out}/summary.json  overlay.jpg  skeletons_3d.png  bag/",
-        )
-    )

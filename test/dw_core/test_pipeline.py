@@ -20,7 +20,7 @@ from dw_core.skeleton import COCO17
 from dw_core.types import NS, Heatmaps, Skeleton3D, TrackingState
 
 START_NS = 1_000 * NS
-TICKS = 120
+TICKS = 90
 SETTLED = 30  # half a second
 CELLS, SIGMA = 64, 1.27  # MoveNet's maps and the width of its peaks
 Motion = Callable[[float], Array]
@@ -87,17 +87,20 @@ def test_the_tracker_is_at_the_right_place_and_the_papers_form_lags_behind(rig: 
         pipeline = make_pipeline(rig, method)[0]
         skeletons = [one for one in map(pipeline.push, interleaved(rig, motion)) if one][SETTLED:]
         found[method] = errors_mm(skeletons, motion)
-    print({name: np.percentile(e, (50, 90, 100)).round(1) for name, e in found.items()})
-    assert np.median(found["tracker"]) < 5 and found["tracker"].max() < 30
+    assert np.median(found["tracker"]) < 2 and found["tracker"].max() < 25
     assert 10 < np.median(found["dlt"]) < 40 and np.percentile(found["dlt"], 90) < 80
 
 
-def test_without_motion_both_methods_are_exact(rig: Rig, person: Array) -> None:
-    for method in ("tracker", "dlt"):
-        pipeline = make_pipeline(rig, method)[0]
-        skeletons = [one for one in map(pipeline.push, interleaved(rig, lambda _: person, 60)) if one]
-        print(method, np.nanmax(errors_mm(skeletons[SETTLED:], lambda _: person)))
-        assert errors_mm(skeletons[SETTLED:], lambda _: person).max() < 5
+@pytest.mark.parametrize(("method", "median_mm", "worst_mm"), [("tracker", 0.01, 0.1), ("dlt", 8, 25)])
+def test_who_stands_still_is_where_they_stand(
+    rig: Rig, person: Array, method: Method, median_mm: float, worst_mm: float
+) -> None:
+    """The tracker takes the fresh view's own map and is exact; `dlt` also takes the stale views', in which
+    the maxima along epipolar lines leave streaks that pull at the peaks."""
+    pipeline = make_pipeline(rig, method)[0]
+    skeletons = [one for one in map(pipeline.push, interleaved(rig, lambda _: person, 60)) if one]
+    errors = errors_mm(skeletons[SETTLED:], lambda _: person)
+    assert np.median(errors) < median_mm and errors.max() < worst_mm
 
 
 def test_an_observation_out_of_order_gives_no_skeleton_and_is_used(rig: Rig, motion: Motion) -> None:
@@ -137,7 +140,6 @@ def test_after_a_jump_of_the_clock_everything_starts_anew(rig: Rig, motion: Moti
     after = interleaved(rig, motion, 40, START_NS + direction * 2 * CLOCK_JUMP_NS)
     pipeline, window, _ = make_pipeline(rig, "tracker")
     continued = [pipeline.push(one) for one in (*before, *after)][40:]
-    anew = [make_pipeline(rig, "tracker")[0].push(after[0])]
     fresh = make_pipeline(rig, "tracker")[0]
     anew = [fresh.push(one) for one in after]
     assert window.counters["reset"] == 1
@@ -162,5 +164,5 @@ def test_nobody_in_the_maps_is_nobody(rig: Rig, person: Array) -> None:
 def test_a_view_that_the_rig_lacks_is_named(rig: Rig, person: Array) -> None:
     dense = Window(rig.names).push(see(rig[3], person, START_NS))
     assert dense is not None
-    with pytest.raises(CalibrationError, match="no camera 'cam04'"):
-        Triangulation(rig.without("cam04"), COCO17).apply(dense)
+    with pytest.raises(CalibrationError, match="no camera 'cam4'"):
+        Triangulation(rig.without("cam4"), COCO17).apply(dense)

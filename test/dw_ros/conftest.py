@@ -20,8 +20,6 @@ from rclpy.node import Node
 
 from dw_core.geometry.camera import Camera, Rig
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def domain() -> Iterator[int]:
@@ -67,17 +65,14 @@ def spin_until(context: Context) -> Iterator[Callable[..., None]]:
 
 
 class Command:
-    """A `dw` command (or a node) as a real process."""
+    """`dw ...` as a real process: the installed command, from a folder that is not the source tree."""
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self.log = log
-        with log.open("w") as file:
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        self.log = folder / "log.txt"
+        command = [str(Path(sys.executable).parent / "dw"), *arguments]
+        with self.log.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     def output(self) -> str:
@@ -108,11 +103,11 @@ def descendants(pid: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Command]]:
-    """`start("dw_core.cli.main", "up", ...)`: run a module as a process; killed at the end if need be."""
+    """`start("up", ...)`: run `dw up ...` as a process; killed at the end if need be."""
     commands: list[Command] = []
 
-    def run(module: str, *arguments: str) -> Command:
-        commands.append(Command(["-m", module, *arguments], tmp_path_factory.mktemp("log") / "log.txt"))
+    def run(*arguments: str) -> Command:
+        commands.append(Command(list(arguments), tmp_path_factory.mktemp("run")))
         return commands[-1]
 
     yield run

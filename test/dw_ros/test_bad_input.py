@@ -19,7 +19,7 @@ def refused(start: Callable, sentence: Callable[[str], str]) -> Callable[..., st
     """Run `dw ...`, which must end with code 2; its sentence."""
 
     def run(*arguments: str) -> str:
-        command = start("dw_core.cli.main", *arguments)
+        command = start(*arguments)
         assert command.process.wait(60) == 2, command.output()
         return sentence(command.output())
 
@@ -128,7 +128,7 @@ def test_weights_that_are_damaged(
 
 
 def test_an_option_that_does_not_exist(start: Callable) -> None:
-    command = start("dw_core.cli.main", "up", "--colour", "red")
+    command = start("up", "--colour", "red")
     assert command.process.wait(30) == 2
     assert "--colour" in command.output() and "Traceback" not in command.output()
 

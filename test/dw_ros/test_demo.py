@@ -24,7 +24,7 @@ VIEWS = ("cam01", "cam02", "cam03", "cam04")
 def out(start: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that a demo of a few seconds wrote, at half the rate."""
     folder = tmp_path_factory.mktemp("demo") / "out"
-    command = start("dw_core.cli.main", "demo", "--duration-s", "9", "--rate-hz", "7.5", "--out", str(folder))
+    command = start("demo", "--duration-s", "9", "--rate-hz", "7.5", "--out", str(folder))
     assert command.process.wait(90) == 0, command.output()
     for words in ("skeletons per second", "exposure to skeleton", "bone lengths", "summary.json"):
         assert words in command.output()

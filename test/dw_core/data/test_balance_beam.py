@@ -15,6 +15,7 @@ from dw_core.evaluation.balance_beam_report import (
     images,
     limbs,
     mark_error,
+    parts,
     shifts,
 )
 from dw_core.geometry.camera import Rig, project, shifted
@@ -136,3 +137,12 @@ def test_limbs_of_a_still_person_have_their_lengths(rig, person):
     thigh = np.linalg.norm(person[11] - person[13]) * 1e3
     assert found["left thigh"]["here"]["median_mm"] == pytest.approx(thigh, abs=1e-3)
     assert found["left thigh"]["here"]["mad_fraction"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_errors_of_the_face_are_told_from_the_others(rig, person):
+    """A nose that one view sees elsewhere is an error of the face alone."""
+    pixels = np.stack([np.tile(project(camera, person), (3, 1)) for camera in rig])
+    pixels[0, ::17] += 20.0
+    found = parts({"here": rig}, pixels, np.ones(pixels.shape[:2]), len(person))
+    assert found["trunk and limbs"]["here"]["left_out_p90_px"] < 1e-6
+    assert found["face"]["here"]["left_out_p90_px"] > 5
