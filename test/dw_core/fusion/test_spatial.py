@@ -1,4 +1,3 @@
-import time
 from itertools import permutations
 
 import numpy as np
@@ -138,19 +137,3 @@ def test_unknown_forms_and_weights_are_refused(rig, form, weight):
 def test_maps_of_different_shapes_are_refused(rig, person):
     with pytest.raises(ConfigError, match="the same"):
         SpatialFusion(rig).apply(dense((see(rig[0], person, 64), see(rig[1], person, 96)), rig[1].name))
-
-
-def test_a_tick_is_over_twenty_times_cheaper_than_sampling_every_line(rig, person):
-    """M = 4, J = 17, 96 x 96, a new crop in the fresh view at every tick."""
-    fusion, spent = SpatialFusion(rig), []
-    views = [see(camera, person, 96) for camera in rig]
-    for tick in range(12):
-        k = tick % 4
-        views[k] = see(rig[k], person + (0.01 * tick, 0.0, 0.0), 96)
-        start = time.perf_counter()
-        fusion.apply(dense(views, rig[k].name))
-        spent.append(time.perf_counter() - start)
-    start = time.perf_counter()
-    for k in range(3):
-        plain_epipolar_maximum(rig[k], views[k].crop, rig[3], views[3].crop, views[3].raw)
-    assert time.perf_counter() - start > 20 * np.median(spent)
