@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from dw_core.cli.main import COMMANDS
+from dw_core.data import messages
 from dw_core.errors import ConfigError
 from dw_core.evaluation import demo_report
 from dw_core.evaluation.balance_beam_report import document
@@ -81,3 +87,50 @@ def test_a_table_has_its_columns() -> None:
 def test_the_readme_shows_what_the_demo_printed() -> None:
     summary = json.loads((ROOT / "docs/results/demo.json").read_text())
     assert block(ROOT / "README.md", demo_report.BLOCK) == demo_report.block_text(summary)
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+
+
+def commands(*starts: str) -> list[list[str]]:
+    """Command lines of the README, split into words, that start with one of some words."""
+    lines = [line for block in code_blocks("sh") for line in block.splitlines()]
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [words for words in split if words and words[0] in starts]
+
+
+def test_every_dw_command_of_the_readme_is_one() -> None:
+    found = commands("dw", ".venv/bin/dw")
+    assert len(found) >= 4
+    for _, name, *options in found:
+        module, _ = COMMANDS[name]
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        importlib.import_module(module).configure(parser)
+        parser.parse_args(options)
+
+
+def test_every_make_goal_of_the_readme_is_one() -> None:
+    goals = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {words[1] for words in commands("make")}
+    assert {"demo", "test"} <= named <= goals
+
+
+def test_every_launch_argument_of_the_readme_is_one() -> None:
+    offered = (ROOT / "launch/interleaved.launch.py").read_text()
+    launches = [words for words in commands("ros2") if words[1] == "launch"]
+    assert len(launches) >= 3
+    for _, _, package, file, *arguments in launches:
+        assert package == "dw_ros" and (ROOT / "launch" / file).is_file()
+        for argument in arguments:
+            assert argument == "--show-args" or f'"{argument.partition(":=")[0]}": (' in offered
+
+
+def test_the_subscriber_of_the_readme_imports_what_there_is() -> None:
+    (snippet,) = code_blocks("python")
+    tree = ast.parse(snippet)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names)
+    assert "positions" in snippet and hasattr(messages, "skeleton3d")
