@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from dw_core.data import messages
 from dw_core.errors import MediaError
 from dw_core.geometry.camera import Rig
-from dw_core.interleave.schedule import Shot
+from dw_core.interleave.schedule import Schedule
 from dw_core.types import FloatArray, Skeleton2D
 
 IntArray = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ IntArray = npt.NDArray[np.int64]
 class Run:
     """What a bag says of one run of the graph, in order of arrival.
 
-    `shots`: all trigger events. `observations`: the 2D joints of all views, in order of their stamps.
+    `schedule`: who was to fire when. `observations`: the 2D joints of all views, in order of their stamps.
     T skeletons of the first person: `stamps_ns` (T,) exposure, `received_ns`, `published_ns` and
     `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `positions`
     (T, J, 3) m, NaN where nobody is tracked.
@@ -37,7 +37,7 @@ class Run:
 
     rig: Rig
     joint_set: str
-    shots: tuple[Shot, ...]
+    schedule: Schedule
     observations: tuple[Skeleton2D, ...]
     stamps_ns: IntArray
     received_ns: IntArray
@@ -54,7 +54,7 @@ class Run:
 def read_run(bag: Path) -> Run:
     """Read a bag folder. Raises MediaError naming what is missing in it."""
     by_kind: dict[str, list[tuple[int, Any]]] = defaultdict(list)
-    wanted = {"RigCalibration", "SkeletonDefinition", "TriggerEvent", "Skeleton2D", "Skeleton3DArray"}
+    wanted = {"RigCalibration", "SkeletonDefinition", "TriggerSchedule", "Skeleton2D", "Skeleton3DArray"}
     try:
         with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
             connections = [one for one in reader.connections if _kind(one) in wanted]
@@ -65,12 +65,15 @@ def read_run(bag: Path) -> Run:
     for kind in sorted(wanted):
         if not by_kind[kind]:
             raise MediaError(f"{bag} holds no {kind}, expected a recording of the whole graph")
+    running = [message for _, message in by_kind["TriggerSchedule"] if message.running]
+    if not running:
+        raise MediaError(f"{bag} was recorded while the trigger stood still, expected a run")
     observations = [messages.skeleton2d(message) for _, message in by_kind["Skeleton2D"]]
     definition = by_kind["SkeletonDefinition"][-1][1]
     return Run(
         rig=messages.rig(by_kind["RigCalibration"][-1][1]),
         joint_set=definition.name,
-        shots=tuple(messages.shot(message) for _, message in by_kind["TriggerEvent"]),
+        schedule=messages.schedule(running[-1]),
         observations=tuple(sorted(observations, key=lambda one: one.stamp_ns)),
         **_skeletons(by_kind["Skeleton3DArray"], len(definition.joint_names)),
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Camera, Rig
 from dw_core.geometry.crop import Crop
-from dw_core.interleave.schedule import Shot
+from dw_core.interleave.schedule import RecordedSchedule, Schedule, Shot
 from dw_core.types import (
     NS,
     DenseSet,
@@ -83,6 +83,14 @@ def tensor(message: Any) -> npt.NDArray[np.float32]:
 def shot(message: Any) -> Shot:
     """dw_ros/TriggerEvent."""
     return Shot(int(message.sequence), message.camera, time_ns(message.scheduled), time_ns(message.issued))
+
+
+def schedule(message: Any) -> Schedule:
+    """dw_ros/TriggerSchedule; its ticks have the numbers of the trigger events."""
+    entries = sorted(zip((int(phase) for phase in message.phase_ns), message.cameras, strict=True))
+    first = entries[0][0]
+    shots = tuple((camera, phase - first) for phase, camera in entries)
+    return RecordedSchedule(shots, int(message.period_ns), time_ns(message.epoch) + first)
 
 
 def rig(message: Any) -> Rig:

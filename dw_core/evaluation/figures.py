@@ -55,7 +55,7 @@ def overlay(run: Run, footage: Footage, shot: Shot, camera: Camera) -> Picture:
     draw_skeleton(picture, project(camera, run.positions[at]), joint_set(run.joint_set), 0.5)
     scale = TILE_HEIGHT / picture.shape[0]
     tile = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    seconds = (shot.stamp_ns - run.shots[0].stamp_ns) / 1e9
+    seconds = (shot.stamp_ns - run.schedule.shot(0).stamp_ns) / 1e9
     cv2.putText(
         tile,
         f"{camera.name}  {seconds:.3f} s",
@@ -74,21 +74,28 @@ def contact_sheet(
 ) -> None:
     """One row per time, one column per view; within a row the views are one tick apart, as they fired."""
     tracked = set(run.stamps_ns[run.tracked].tolist())
-    shots = [shot for shot in run.shots if shot.stamp_ns in tracked]
+    first_ns = min(tracked)
     rows = []
     for row in range(SHEET_ROWS):
-        start_ns = shots[0].stamp_ns + round((first_row_s + row * step_s) * 1e9)
-        tiles = []
-        for camera in run.rig:
-            mine = [s for s in shots if s.camera == camera.name and s.stamp_ns >= start_ns]
-            if not mine:
-                raise MediaError(
-                    f"the run is over before {first_row_s + row * step_s:.1f} s, expected a longer one"
-                )
-            tiles.append(overlay(run, footage, mine[0], camera))
+        start_ns = first_ns + round((first_row_s + row * step_s) * 1e9)
+        tiles = [
+            overlay(run, footage, _shot_of(run, camera, start_ns, tracked), camera) for camera in run.rig
+        ]
         rows.append(np.hstack(_same_width(tiles)))
     width = min(row.shape[1] for row in rows)
     cv2.imwrite(str(path), np.vstack([row[:, :width] for row in rows]))
+
+
+def _shot_of(run: Run, camera: Camera, start_ns: int, tracked: set[int]) -> Shot:
+    """The first shot of a camera at or after a time that gave a skeleton."""
+    number = run.schedule.first_from(start_ns)
+    while True:
+        shot = run.schedule.shot(number)
+        if shot.stamp_ns > max(tracked):
+            raise MediaError(f"the run is over before {camera.name} is shown, expected one of a few seconds")
+        if shot.camera == camera.name and shot.stamp_ns in tracked:
+            return shot
+        number += 1
 
 
 def _same_width(tiles: list[Picture]) -> list[Picture]:

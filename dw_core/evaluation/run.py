@@ -27,15 +27,17 @@ LIMBS = ("elbow", "wrist", "knee", "ankle")
 
 
 def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
-    """Figures of a run from its first tracked skeleton on. Raises MediaError when there is none."""
-    tracked = np.flatnonzero(run.tracked)
+    """Figures of a run from its first tracked skeleton on, to its last; a tick between them is lost when
+    the schedule had one and no skeleton came. Raises MediaError when nobody was tracked.
+    """
+    start_ns = run.schedule.shot(0).stamp_ns
+    tracked = np.flatnonzero(run.tracked & (run.stamps_ns >= start_ns))
     if len(tracked) < 2:
         raise MediaError(
             f"the run tracked nobody in {len(run.stamps_ns)} ticks; see /diagnostics of the nodes"
         )
     first_ns, last_ns = run.stamps_ns[tracked[0]], run.stamps_ns[tracked[-1]]
-    numbers = [shot.number for shot in run.shots if first_ns <= shot.stamp_ns <= last_ns]
-    ticks = max(numbers) - min(numbers) + 1
+    ticks = run.schedule.first_from(int(last_ns) + 1) - run.schedule.first_from(int(first_ns))
     latency = (run.published_ns - run.stamps_ns)[tracked] / 1e6
     arrival = (run.bag_ns - run.stamps_ns)[tracked] / 1e6
     span_s = (run.bag_ns[tracked[-1]] - run.bag_ns[tracked[0]]) / NS
@@ -45,7 +47,7 @@ def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
         "skeleton_rate_hz": (len(tracked) - 1) / span_s,
         "ticks": ticks,
         "ticks_lost_fraction": 1.0 - len(np.unique(run.stamps_ns[tracked])) / ticks,
-        "first_skeleton_after_s": (first_ns - run.shots[0].stamp_ns) / NS,
+        "first_skeleton_after_s": float(first_ns - start_ns) / NS,
         "latency_ms": percentiles(latency, LATENCY),
         "latency_at_recorder_ms": percentiles(arrival, LATENCY),
         "bone_length_mad_fraction": max(bones.values()),

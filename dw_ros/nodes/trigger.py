@@ -156,9 +156,8 @@ class TriggerNode(DwNode):
         message.header.stamp = self.get_clock().now().to_msg()
         message.epoch = conversions.to_time(schedule.epoch_ns)
         if isinstance(schedule, RecordedSchedule):
-            message.period_ns = schedule.round_ns
-            first = {camera: offset for camera, offset in reversed(schedule.shots)}
-            message.phase_ns = [first[camera] for camera in schedule.cameras]
+            message.cameras = [camera for camera, _ in schedule.shots]
+            message.period_ns, message.phase_ns = schedule.round_ns, [offset for _, offset in schedule.shots]
         else:
             message.period_ns, message.phase_ns = schedule.period_ns, list(schedule.phases_ns)
         self._schedule_out.send(message)

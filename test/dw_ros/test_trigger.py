@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import SetBool
 
+from dw_core.data import messages
 from dw_core.data.rigs import save_rig
 from dw_core.errors import ScheduleError
 from dw_core.geometry.camera import Rig
@@ -123,8 +124,12 @@ def test_a_recorded_schedule_is_played_with_its_own_intervals(
     file.write_text("camera,stamp_ns\nc1,0\nc0,7000000\nc2,30000000\n")
     trigger = make(backend="recorded", schedule_file=str(file))
     trigger.start()
-    events, _ = listen(node)
-    spin_until(lambda: len(events) >= 6, trigger, node)
+    events, schedules = listen(node)
+    spin_until(lambda: len(events) >= 6 and schedules, trigger, node)
+    said = messages.schedule(schedules[-1])
+    for event in events:
+        assert said.shot(event.sequence).stamp_ns == messages.time_ns(event.header.stamp)
+        assert said.shot(event.sequence).camera == event.camera
     by_number = {event.sequence: event for event in events}
     first = min(number for number in by_number if number % 3 == 0)
     stamps = [by_number[first + n].header.stamp for n in range(3)]

@@ -25,7 +25,7 @@ UNTRACKED = 4  # nobody is known during the first ticks
 TOPICS = {
     "RigCalibration": "/dw/rig_calibration",
     "SkeletonDefinition": "/dw/skeleton_definition",
-    "TriggerEvent": "/dw/trigger/event",
+    "TriggerSchedule": "/dw/trigger/schedule",
     "Skeleton2D": "/dw/{view}/skeleton2d",
     "Skeleton3DArray": "/dw/skeletons",
 }
@@ -54,13 +54,14 @@ class Graph:
         return self.make("std_msgs/msg/Header", stamp=self.time(stamp_ns), frame_id="world")
 
     def messages(self) -> Iterator[Timed]:
-        """A whole run: what is latched, then per tick a shot, joints of the view that fired, a skeleton."""
+        """A whole run: what is latched, then per tick joints of the view that fired, a skeleton."""
         yield "RigCalibration", START_NS, self.calibration()
         yield "SkeletonDefinition", START_NS, self.definition()
+        yield "TriggerSchedule", START_NS - NS, self.schedule(running=False)
+        yield "TriggerSchedule", START_NS, self.schedule(running=True)
         for tick in range(TICKS):
             stamp = START_NS + tick * TICK_NS
             camera = self.rig[tick % len(self.rig)]
-            yield "TriggerEvent", stamp + 1_000, self.shot(tick, camera.name, stamp)
             yield f"Skeleton2D {camera.name}", stamp + 20_000_000, self.joints(camera.name, stamp)
             yield "Skeleton3DArray", stamp + 30_000_000, self.people(stamp, tick >= UNTRACKED)
 
@@ -84,10 +85,10 @@ class Graph:
             joint_names=list(COCO17.joints), edges=np.array(COCO17.edges, dtype=np.uint16).ravel(), colors=[],
         )  # fmt: skip
 
-    def shot(self, number: int, camera: str, stamp_ns: int) -> Any:
+    def schedule(self, running: bool) -> Any:
         return self.make(
-            "TriggerEvent", header=self.header(stamp_ns), camera=camera, sequence=number,
-            scheduled=self.time(stamp_ns), issued=self.time(stamp_ns + 500), error_ns=500,
+            "TriggerSchedule", header=self.header(START_NS), running=running, epoch=self.time(START_NS),
+            period_ns=4 * TICK_NS, cameras=list(self.rig.names), phase_ns=TICK_NS * np.arange(4),
         )  # fmt: skip
 
     def joints(self, view: str, stamp_ns: int) -> Any:
@@ -152,8 +153,9 @@ def test_a_run_reads_back(
     assert run.joint_set == "coco17" and run.rig.names == rig.names
     for sent, got in zip(rig, run.rig, strict=True):
         np.testing.assert_array_equal(project(got, person), project(sent, person))
-    assert [(shot.number, shot.camera, shot.stamp_ns, shot.issued_ns) for shot in run.shots] == [
-        (tick, rig.names[tick % 4], stamps[tick], stamps[tick] + 500) for tick in range(TICKS)
+    shots = [run.schedule.shot(tick) for tick in range(TICKS)]
+    assert [(shot.camera, shot.stamp_ns) for shot in shots] == [
+        (rig.names[tick % 4], stamps[tick]) for tick in range(TICKS)
     ]
     assert [one.stamp_ns for one in run.observations] == stamps.tolist()
     assert [one.view for one in run.observations] == [rig.names[tick % 4] for tick in range(TICKS)]
