@@ -19,20 +19,22 @@ PICTURE_WIDTH = 1000
 
 def report(summary: dict[str, Any]) -> str:
     """What a run was worth, in four sentences."""
-    latency, left_out = summary["latency_ms"], summary["left_out_view_px"]
-    worst = max(summary["bone_length_mad_fraction_by_bone"].items(), key=lambda item: item[1])
-    return "\n".join(
-        (
-            f"rate      {summary['skeleton_rate_hz']:.1f} skeletons per second, "
-            f"{100 * summary['ticks_lost_fraction']:.2f} % of {summary['ticks']} ticks lost",
-            f"latency   exposure to skeleton: median {latency['p50']:.1f} ms, "
-            f"95 % under {latency['p95']:.1f} ms",
-            f"accuracy  bone lengths within {100 * worst[1]:.1f} % "
-            f"(median absolute deviation of the worst, {worst[0]})",
+    latency = summary["latency_ms"]
+    bone, deviation = max(summary["bone_length_mad_fraction_by_bone"].items(), key=lambda item: item[1])
+    sentences = [
+        f"rate      {summary['skeleton_rate_hz']:.1f} skeletons per second, "
+        f"{100 * summary['ticks_lost_fraction']:.2f} % of {summary['ticks']} ticks lost",
+        f"latency   exposure to skeleton: median {latency['p50']:.1f} ms, 95 % under {latency['p95']:.1f} ms",
+        f"accuracy  bone lengths within {100 * deviation:.1f} % "
+        f"(median absolute deviation of the worst, {bone})",
+    ]
+    left_out = summary["left_out_view_px"]
+    if left_out is not None:
+        sentences.append(
             f"          a view that was left out sees its joints {left_out['median']:.1f} px (median) "
-            f"from where the others say, 90 % under {left_out['p90']:.1f} px",
+            f"from where the others say, 90 % under {left_out['p90']:.1f} px"
         )
-    )
+    return "\n".join(sentences)
 
 
 def block_text(summary: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dw_core.data.bags import Run
 from dw_core.errors import MediaError
 from dw_core.evaluation.metrics import bone_lengths, relative_mad
-from dw_core.geometry.camera import project
+from dw_core.geometry.camera import MIN_VIEWS, project
 from dw_core.skeleton import joint_set
 from dw_core.tracking.tracker import SkeletonTracker
 from dw_core.types import NS, FloatArray, TrackingState
@@ -42,6 +42,8 @@ def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
     arrival = (run.bag_ns - run.stamps_ns)[tracked] / 1e6
     span_s = (run.bag_ns[tracked[-1]] - run.bag_ns[tracked[0]]) / NS
     bones = bone_deviation(run)
+    errors = left_out_view_px(run, progress)
+    left_out = percentiles(errors, {"median": 50, "p90": 90}) if len(errors) else None
     return {
         "skeletons": len(tracked),
         "skeleton_rate_hz": (len(tracked) - 1) / span_s,
@@ -52,7 +54,7 @@ def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
         "latency_at_recorder_ms": percentiles(arrival, LATENCY),
         "bone_length_mad_fraction": max(bones.values()),
         "bone_length_mad_fraction_by_bone": bones,
-        "left_out_view_px": percentiles(left_out_view_px(run, progress), {"median": 50, "p90": 90}),
+        "left_out_view_px": left_out,
     }
 
 
@@ -77,9 +79,12 @@ def left_out_view_px(run: Run, progress: bool = True) -> FloatArray:
     """Distance (N,) in px between each joint that a view saw and the projection of what the others know.
 
     Every view is left out in turn: the tracker gets the observations of the others alone and is asked
-    for the time of the left-out view's exposures.
+    for the time of the left-out view's exposures. Empty for a rig of two, of which one alone sees no
+    depth.
     """
-    errors = []
+    errors: list[FloatArray] = []
+    if len(run.rig) <= MIN_VIEWS:
+        return np.array([])
     for camera in tqdm(run.rig, desc="leave one view out", disable=not progress, leave=False):
         tracker = SkeletonTracker(run.rig.without(camera.name), joint_set(run.joint_set))
         for seen in run.observations:
@@ -91,4 +96,4 @@ def left_out_view_px(run: Run, progress: bool = True) -> FloatArray:
                 continue
             distance = np.linalg.norm(project(camera, skeleton.positions) - seen.pixels, axis=-1)
             errors.append(distance[(seen.confidence >= MIN_CONFIDENCE) & np.isfinite(distance)])
-    return np.concatenate(errors) if errors else np.array([np.nan])
+    return np.concatenate(errors) if errors else np.array([])

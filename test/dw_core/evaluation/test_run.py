@@ -10,6 +10,7 @@ import pytest
 
 from dw_core.data.bags import Run
 from dw_core.errors import MediaError
+from dw_core.evaluation.demo_report import report
 from dw_core.evaluation.run import bone_deviation, left_out_view_px, percentiles, summarise
 from dw_core.geometry.camera import Array, Rig, project
 from dw_core.interleave.schedule import uniform_schedule
@@ -106,6 +107,15 @@ def test_a_tick_of_which_nothing_was_heard_is_lost_too(make_run: MakeRun) -> Non
     gap = replace(run, **{name: getattr(run, name)[kept] for name in arrays})
     ticks = TICKS - BEFORE
     assert summarise(gap, progress=False)["ticks_lost_fraction"] == pytest.approx((len(LOST) + 1) / ticks)
+
+
+def test_a_rig_of_two_has_no_view_to_leave_out(make_run: MakeRun) -> None:
+    run = make_run()
+    pair = replace(run, rig=Rig(run.rig.cameras[:2]))
+    figures = summarise(pair, progress=False)
+    assert figures["left_out_view_px"] is None
+    assert "left out" in report({**figures, "left_out_view_px": {"median": 1.0, "p90": 2.0}})
+    assert "left out" not in report(figures)
 
 
 def test_deviation_of_bones_is_that_of_their_lengths(make_run: MakeRun) -> None:
