@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,17 @@ def composition(name: str) -> Composition:
     raise ConfigError(f"composition '{name}' is unknown, expected one of {', '.join(COMPOSITIONS)}")
 
 
+def namespace_of(options: GraphOptions) -> str:
+    """The namespace with one slash before it. Raises ConfigError for what ROS does not take as one."""
+    namespace = "/" + options.namespace.strip("/")
+    if not re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)+", namespace):
+        raise ConfigError(
+            f"namespace '{options.namespace}' is none, "
+            "expected letters, digits and underscores such as dw or lab/dw"
+        )
+    return namespace
+
+
 def share_file(name: str) -> Path:
     """A file of the package, such as config/interleaved.rviz."""
     return distro.share_directory() / name
@@ -107,7 +119,7 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     rig = rig_file(options.rig)
     views = load_rig(rig).names
     shared = {"rig": str(rig)}
-    namespace = "/" + options.namespace.strip("/")
+    namespace = namespace_of(options)
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
     nodes = [
         NodeSpec("markers", "markers", namespace),

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = graph.from_arguments(args, args.composition)
-    if args.duration_s < 3:
+    if not args.duration_s >= 3:
         raise ConfigError(
             f"--duration-s is {args.duration_s:g}, expected at least 3 (the graph starts up within it)"
         )
@@ -63,7 +63,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _fresh_folder(out: Path) -> Path:
     """The output folder, without what an earlier demo wrote into it (nothing else is touched)."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {out} cannot be made ({error.strerror}), expected a folder to write"
+        ) from None
     shutil.rmtree(out / "bag", ignore_errors=True)
     for name in ("summary.json", "overlay.jpg", "skeletons_3d.png"):
         (out / name).unlink(missing_ok=True)

@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     options = graph.from_arguments(args, args.composition)
     if args.record and Path(args.record).exists():
         raise ConfigError(f"--record {args.record} exists already, expected a new folder")
+    if args.duration_s is not None and not args.duration_s > 0:
+        raise ConfigError(f"--duration-s is {args.duration_s:g}, expected more than 0")
     specs = graph.processes(options)
     signal.signal(signal.SIGTERM, _interrupt)
     with Processes() as processes:

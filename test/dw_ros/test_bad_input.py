@@ -127,6 +127,23 @@ def test_weights_that_are_damaged(
     assert "dw fetch" in refused(*UP, "--source", "external")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("up", "--namespace", "bad name!"), "namespace 'bad name!' is none, expected letters"),
+        (("up", "--duration-s", "-1"), "--duration-s is -1, expected more than 0"),
+        (("up", "--rig", "setup.py"), "rig 'setup.py' is neither a file nor one of config/rigs"),
+        (("demo", "--out", "/dev/null/x"), "--out /dev/null/x cannot be made"),
+        (("demo", "--duration-s", "nan"), "--duration-s is nan, expected at least 3"),
+        (("demo", "--source", "external"), "has no footage to draw on"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_runs(
+    refused: Callable[..., str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in refused(*arguments)
+
+
 def test_an_option_that_does_not_exist(start: Callable) -> None:
     command = start("up", "--colour", "red")
     assert command.process.wait(30) == 2
