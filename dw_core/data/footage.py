@@ -21,7 +21,7 @@ import numpy as np
 from dw_core.data import assets
 from dw_core.errors import ConfigError, MediaError
 from dw_core.progress import bar
-from dw_core.types import UInt8Array
+from dw_core.types import NS, UInt8Array
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
@@ -88,6 +88,10 @@ class Footage:
     def frames(self, view: str) -> int:
         """Number of images of a view. Raises MediaError for a view that is not there."""
         return len(self._files(view))
+
+    def index_at(self, view: str, elapsed_ns: int) -> int:
+        """Which image of a view shows a time after the start of the endless stream (see `ping_pong`)."""
+        return ping_pong(round(elapsed_ns * self.rate_hz / NS), self.frames(view))
 
     def jpeg(self, view: str, index: int) -> bytes:
         """One image as JPEG at full resolution. Raises MediaError for a file that is gone or no image."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dw_core.data.bags import Run
-from dw_core.data.footage import Footage, decode_jpeg, ping_pong
+from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.errors import MediaError
 from dw_core.geometry.camera import Camera, Rig, project
 from dw_core.interleave.schedule import Shot
@@ -49,7 +49,7 @@ def _integer(point: FloatArray) -> tuple[int, int]:
 
 def overlay(run: Run, footage: Footage, shot: Shot, camera: Camera) -> Picture:
     """The image that `camera` took at a shot of its own, with the skeleton of that tick drawn over it."""
-    index = ping_pong(shot.number, footage.frames(camera.name))
+    index = footage.index_at(camera.name, shot.stamp_ns - run.schedule.shot(0).stamp_ns)
     picture = decode_jpeg(footage.jpeg(camera.name, index), binning=2)
     (at,) = np.flatnonzero(run.stamps_ns == shot.stamp_ns)[:1]
     draw_skeleton(picture, project(camera, run.positions[at]), joint_set(run.joint_set), 0.5)

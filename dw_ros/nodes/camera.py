@@ -2,7 +2,7 @@
 
 Publishes <view>/image/compressed (JPEG at full resolution, stamped with the exposure),
 <view>/image (raw, only while somebody subscribes) and <view>/camera_info (latched). The footage
-is played forwards and backwards in turn, for an endless stream without jumps. A driver of real
+is played in its own time, forwards and backwards in turn: an endless stream without jumps. A driver of real
 cameras takes this node's place: the rest of the graph needs nothing but images whose stamp is the
 exposure and whose frame_id is <view>_optical_frame.
 """
@@ -14,10 +14,12 @@ from typing import Any
 
 from sensor_msgs.msg import CameraInfo
 
-from dw_core.data.footage import Footage, decode_jpeg, ping_pong
+from dw_core.data import messages
+from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.interleave.schedule import Shot
 from dw_core.types import ImageFrame, JpegFrame
 from dw_ros import conversions, qos
+from dw_ros.msg import TriggerSchedule
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
@@ -33,25 +35,33 @@ class CameraNode(ViewNode):
     def __init__(self, name: str = "camera", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
         self._footage = Footage.open(Path(self.value("source")), self.rig().names)
-        self._count = self._footage.frames(self.view)
+        self._start_ns: int | None = None
         self._sent = 0
         self._jpeg = self.outlet("image/compressed", conversions.JPEG, qos.SENSOR)
         self._raw = self.outlet("image", conversions.IMAGE, qos.SENSOR)
         info = self.outlet("camera_info", conversions.message_codec(CameraInfo), qos.LATCHED, latched=True)
         info.send(conversions.camera_info(self.camera))
+        schedule = conversions.message_codec(TriggerSchedule)
+        self.inlet(self.of_rig("trigger/schedule"), schedule, qos.LATCHED, self._on_schedule)
         self.inlet(self.of_rig("trigger/event"), conversions.SHOT, qos.RELIABLE, self._expose)
 
+    def _on_schedule(self, message: TriggerSchedule) -> None:
+        self._start_ns = messages.schedule(message).shot(0).stamp_ns
+
     def _expose(self, shot: Shot) -> None:
-        if shot.camera != self.view:
+        if shot.camera != self.view or self._start_ns is None:
             return
-        jpeg = self._footage.jpeg(self.view, ping_pong(shot.number, self._count))
+        index = self._footage.index_at(self.view, shot.stamp_ns - self._start_ns)
+        jpeg = self._footage.jpeg(self.view, index)
         self._jpeg.send(JpegFrame(self.view, shot.stamp_ns, jpeg))
         if self._raw.wanted:
             self._raw.send(ImageFrame(self.view, shot.stamp_ns, decode_jpeg(jpeg)))
         self._sent += 1
 
     def health(self) -> Health:
-        return Health(values={"frames_sent": self._sent, "frames_in_footage": self._count})
+        return Health(
+            values={"frames_sent": self._sent, "frames_in_footage": self._footage.frames(self.view)}
+        )
 
 
 main = main_of(CameraNode, "camera")

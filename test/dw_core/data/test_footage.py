@@ -142,3 +142,11 @@ def test_frames_that_are_not_there_are_named(clip, tmp_path):
     footage.files["left"][3].unlink()
     with pytest.raises(MediaError, match="000003.jpg: it cannot be read"):
         footage.jpeg("left", 3)
+
+
+def test_a_stream_shows_its_frames_in_their_own_time(tmp_path):
+    footage = Footage(50.0, {"a": tuple(tmp_path / f"{n}.jpg" for n in range(5))})
+    shown = [footage.index_at("a", 20_000_000 * k) for k in range(10)]
+    assert shown == [0, 1, 2, 3, 4, 3, 2, 1, 0, 1]
+    assert [footage.index_at("a", 40_000_000 * k) for k in range(5)] == [0, 2, 4, 2, 0]
+    assert footage.index_at("a", 20_000_000 * 3 + 1) == footage.index_at("a", 20_000_000 * 3 - 1) == 3
