@@ -76,6 +76,7 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     until(lambda: not alive(pid))
+    assert not alive(pid)
 
 
 def alive(pid: int) -> bool:
