@@ -1,4 +1,4 @@
-"""The stages joined: heatmaps of one view in, the skeleton at that exposure out.
+"""The stages joined: heatmaps of one view in, a skeleton at the time of an exposure out.
 
     Window ──► SpatialFusion ──► TemporalFusion ──► Triangulation
      fill       epipolar maxima   Warper             rays, tracker
@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import Rig
@@ -21,46 +22,83 @@ from dw_core.heatmaps.decode import decode_view
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window
 from dw_core.skeleton import JointSet
 from dw_core.tracking.tracker import SkeletonTracker
-from dw_core.types import DenseSet, Heatmaps, Skeleton3D, TrackingState
+from dw_core.types import NS, DenseSet, Heatmaps, Skeleton3D, TrackingState
 
 Method = Literal["tracker", "dlt"]
+Mode = Literal["causal", "window"]
+# What the tracker remembers.
+MAX_LAG_S = 0.2
 # The paper's form: fewer joints than this are nobody.
 MIN_JOINTS = 6
 
 
 class Triangulation:
-    """The last stage: a dense set to the skeleton at its target time.
+    """The last stage: a dense set to the skeleton at its target time, or at an earlier exposure.
 
     `tracker`: the fresh view's joints enter a continuous-time tracker as rays with their own time and
     covariance. `dlt`: the paper's form; the maps of all views are taken as if seen at the target time,
     each pose stands alone and has no velocity.
+
+    `causal`: the skeleton at the newest exposure, from what was seen up to then. `window`: skeletons at the
+    exposures that lie at least `lag_s` behind the newest, from all that was seen since too: later, better.
+    Raises ConfigError for a lag out of range, and for `dlt` in window mode.
     """
 
-    def __init__(self, rig: Rig, joints: JointSet, method: Method = "tracker") -> None:
-        self.method = method
+    def __init__(
+        self,
+        rig: Rig,
+        joints: JointSet,
+        method: Method = "tracker",
+        mode: Mode = "causal",
+        lag_s: float = MAX_LAG_S,
+    ) -> None:
+        if not 0 <= lag_s <= MAX_LAG_S:
+            raise ConfigError(f"the lag of window mode is {lag_s} s, expected 0 to {MAX_LAG_S} s")
+        if mode == "window" and method != "tracker":
+            raise ConfigError(f"method '{method}' has no window mode, use method 'tracker' or mode 'causal'")
+        self.method, self.mode = method, mode
         self.counters: Counter[str] = Counter()
-        self._rig, self._joints = rig, joints
-        self._tracker = SkeletonTracker(rig, joints)
-        self._newest_ns: int | None = None
+        self._rig, self._joints, self._lag_ns = rig, joints, round(lag_s * NS)
+        self._begin()
 
-    def apply(self, dense: DenseSet) -> Skeleton3D | None:
-        """The skeleton at the dense set's time; LOST and NaN when there is none.
+    def _begin(self) -> None:
+        self._tracker = SkeletonTracker(self._rig, self._joints)
+        self._newest_ns: int | None = None  # observation
+        self._given_ns: int | None = None  # skeleton
 
-        Skeletons leave in order of exposure: a set that is older than one before it still tells the
-        tracker what it saw, but gives None (counted as `late`). After a jump of the clock everything
-        starts anew. Raises CalibrationError for a view that the rig does not have.
+    def apply(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
+        """The skeletons that are due with this set, each exposure once and in order; LOST and NaN where
+        there is none.
+
+        In causal mode that is one. In window mode none come before the lag has passed, and several at once
+        where the exposures' intervals vary; the last `lag_s` before the end or a jump of the clock never
+        come. A set that is older than a skeleton before it still tells the tracker what it saw, but gives
+        none (counted as `late`). After a jump of the clock everything starts anew. Raises CalibrationError
+        for a view that the rig does not have.
         """
-        newest = self._newest_ns
-        if newest is not None and abs(dense.target_ns - newest) > CLOCK_JUMP_NS:
-            self._tracker = SkeletonTracker(self._rig, self._joints)
-            newest = None
-        skeleton = self._track(dense) if self.method == "tracker" else self._solve(dense)
-        if newest is not None and dense.target_ns <= newest:
+        if self._newest_ns is not None and abs(dense.target_ns - self._newest_ns) > CLOCK_JUMP_NS:
+            self._begin()
+        self._newest_ns = max(dense.target_ns, self._newest_ns or dense.target_ns)
+        if self._given_ns is not None and dense.target_ns <= self._given_ns:
             self.counters["late"] += 1
-            return None
-        self._newest_ns = dense.target_ns
-        self.counters[skeleton.state.name.lower()] += 1
-        return skeleton
+        skeletons = self._lagging(dense) if self.mode == "window" else self._causal(dense)
+        for skeleton in skeletons:
+            self._given_ns = skeleton.stamp_ns
+            self.counters[skeleton.state.name.lower()] += 1
+        return skeletons
+
+    def _causal(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
+        skeleton = self._track(dense) if self.method == "tracker" else self._solve(dense)
+        return (skeleton,) if self._is_next(skeleton.stamp_ns) else ()
+
+    def _lagging(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
+        self._track(dense)
+        due = self._tracker.exposures_ns
+        limit = due[-1] - self._lag_ns
+        return tuple(self._tracker.smoothed(ns) for ns in due if ns <= limit and self._is_next(ns))
+
+    def _is_next(self, stamp_ns: int) -> bool:
+        return self._given_ns is None or stamp_ns > self._given_ns
 
     def _track(self, dense: DenseSet) -> Skeleton3D:
         (fresh,) = (view for view in dense.views if view.view == dense.fresh)
@@ -118,8 +156,14 @@ class InterleavedPipeline:
         self._triangulation = triangulation
 
     def push(self, heatmaps: Heatmaps) -> Skeleton3D | None:
-        """The skeleton at the observation's exposure, or None when it came too late for one."""
+        """The newest skeleton that is due with the observation, or None when none is (in causal mode: when
+        the observation came too late for one)."""
+        skeletons = self.skeletons(heatmaps)
+        return skeletons[-1] if skeletons else None
+
+    def skeletons(self, heatmaps: Heatmaps) -> tuple[Skeleton3D, ...]:
+        """All skeletons that are due with the observation, in order of time (see Triangulation.apply)."""
         dense = self._window.push(heatmaps)
         if dense is None:
-            return None
+            return ()
         return self._triangulation.apply(self._temporal.apply(self._spatial.apply(dense)))

@@ -15,8 +15,10 @@ Cells whose line misses the source's crop get 0, as in the published code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from functools import lru_cache, partial
+from typing import Any, Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
@@ -34,6 +36,7 @@ from dw_core.geometry.epipolar import (
 from dw_core.types import DenseSet, DenseView, Float32Array, Stage
 
 FusionForm = Literal["sampled_view", "all_views"]
+T = TypeVar("T")
 
 # Samples per cell across and along the lines. A peak of MoveNet's width (3 cells at half height)
 # then loses at most 4 % of its height (see the tests).
@@ -43,19 +46,23 @@ MAX_LINES_PER_CELL = 4
 NODE_ANGLE_RAD = 0.05
 NODES_INSIDE = 17
 FAR_OUTSIDE = -1e4
+# The samples of so many lines fit a core's cache, and leave the crop at much the same place.
+LINES_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False)
 class SourcePencil:
     """Where to sample one source crop: K lines of S samples over the angles that the crop spans.
 
-    map_x, map_y (S, K) float32 in cells; line k has the plane angle `start + k * step`.
+    map_x, map_y (S, K) float32 in cells; line k has the plane angle `start + k * step`. `parts`: samples
+    and lines of the blocks that hold all samples within the crop.
     """
 
     map_x: Float32Array
     map_y: Float32Array
     start: float
     step: float
+    parts: tuple[tuple[slice, slice], ...]
 
 
 def _span(angles: Array) -> tuple[float, float]:
@@ -67,35 +74,54 @@ def _span(angles: Array) -> tuple[float, float]:
 
 
 def source_pencil(
-    camera: Camera, crop: Crop, rays: Array, cells: int, pencil: PlanePencil
+    camera: Camera, crop: Crop, rays: Array, cell_angle: float, cells: int, pencil: PlanePencil
 ) -> SourcePencil | None:
     """Sampling of one camera's crop along the pencil; None when the lens reaches none of the crop.
 
-    `rays`: the crop's `outline_rays`.
+    `rays`: the crop's `outline_rays`; `cell_angle`: the smallest angle that a cell subtends.
     """
     plane, inside = pencil.angles(camera, rays)
     edge = np.concatenate((plane[0, :-1], plane[:-1, -1], plane[-1, :0:-1], plane[:0:-1, 0]))
     edge = edge[np.isfinite(edge)]
     if len(edge) < 3:
         return None
-    turn = (np.diff(np.append(edge, edge[0])) + np.pi) % (2 * np.pi) - np.pi
     low, high = float(np.nanmin(inside)), float(np.nanmax(inside))
+    widest = 1.0 if low < np.pi / 2 < high else max(np.sin(low), np.sin(high))
+    turn = (np.diff(edge, append=edge[0]) + np.pi) % (2 * np.pi) - np.pi
     if abs(turn.sum()) > np.pi:  # the edge winds around an epipole: it lies inside of the crop
         start, length = -np.pi, 2 * np.pi
         low, high = (0.0, high) if high < np.pi / 2 else (low, np.pi)
     else:
         start, length = _span(edge)
-    cell = _cell_angle(rays, cells)
-    lines = min(_count(length * float(np.nanmax(np.sin(inside))) / cell), MAX_LINES_PER_CELL * cells)
-    samples = min(_count((high - low) / cell), MAX_LINES_PER_CELL * cells)
+    most = MAX_LINES_PER_CELL * cells
+    lines = min(_count(length * widest / cell_angle), most)
+    samples = min(_count((high - low) / cell_angle), most)
     nodes = int(length / NODE_ANGLE_RAD) + 5
     planes, insides = np.linspace(start, start + length, nodes), np.linspace(low, high, NODES_INSIDE)
     where = pencil.cells(camera, crop, cells, planes[None, :], insides[:, None])
     where = np.where(np.isfinite(where), where, FAR_OUTSIDE).astype(np.float32)
-    along = interpolation_matrix(NODES_INSIDE, np.linspace(0, NODES_INSIDE - 1, samples)).astype(np.float32)
-    across = interpolation_matrix(nodes, np.linspace(0, nodes - 1, lines)).astype(np.float32)
-    map_x, map_y = np.matmul(along, np.ascontiguousarray(where.transpose(2, 0, 1))) @ across.T
-    return SourcePencil(map_x, map_y, start, length / (lines - 1))
+    along, across = _even_places(NODES_INSIDE, samples), _even_places(nodes, lines)
+    map_x, map_y = (along @ (where[..., axis] @ across.T) for axis in range(2))
+    start = (start + np.pi) % (2 * np.pi) - np.pi  # as plane angles are
+    return SourcePencil(map_x, map_y, start, length / (lines - 1), _parts(map_x, map_y, cells))
+
+
+def _parts(map_x: Float32Array, map_y: Float32Array, cells: int) -> tuple[tuple[slice, slice], ...]:
+    """Blocks of a few lines each, less what lies outside of the crop before and after."""
+    inside = (map_x > -1) & (map_x < cells) & (map_y > -1) & (map_y < cells)
+    parts = []
+    for line in range(0, map_x.shape[1], LINES_AT_ONCE):
+        lines = slice(line, line + LINES_AT_ONCE)
+        samples = np.flatnonzero(inside[:, lines].any(1))
+        if len(samples):
+            parts.append((slice(int(samples[0]), int(samples[-1]) + 1), lines))
+    return tuple(parts)
+
+
+@lru_cache(maxsize=64)
+def _even_places(nodes: int, count: int) -> Float32Array:
+    """(count, nodes): linear interpolation to `count` places, evenly from the first node to the last."""
+    return interpolation_matrix(nodes, np.linspace(0, nodes - 1, count)).astype(np.float32)
 
 
 def _cell_angle(rays: Array, cells: int) -> float:
@@ -110,16 +136,19 @@ def _count(extent_cells: float) -> int:
     return max(int(np.ceil(extent_cells * SAMPLES_PER_CELL)), 8)
 
 
-def profile_places(camera: Camera, rays: Array, pencil: PlanePencil, source: SourcePencil) -> Float32Array:
-    """Place (h, w) float32 of each target cell in the source's profile, in lines; NaN stays outside."""
-    plane, _ = pencil.angles(camera, rays)
-    places = ((plane - source.start) % (2 * np.pi)) / source.step
+def profile_places(plane: Array, source: SourcePencil) -> Float32Array:
+    """Place (h, w) float32 in the source's profile, in lines, of target cells whose planes have the
+    angles `plane` (h, w); NaN stays outside."""
+    turn = plane - source.start
+    places = np.where(turn < 0, turn + 2 * np.pi, turn) * (1 / source.step)
     return np.where(np.isfinite(places), places, FAR_OUTSIDE).astype(np.float32)
 
 
 def line_maxima(maps: Float32Array, source: SourcePencil) -> Float32Array:
     """Profile (K, J) of source maps (h, w, J): the maximum along every line of the pencil."""
-    profile: Float32Array = _sample(maps, source.map_x, source.map_y).max(0)
+    profile = np.zeros((source.map_x.shape[1], maps.shape[-1]), dtype=np.float32)
+    for part in source.parts:
+        profile[part[1]] = _sample(maps, source.map_x[part], source.map_y[part]).max(0)
     return profile
 
 
@@ -135,70 +164,101 @@ def look_up(profile: Float32Array, places: Float32Array) -> Float32Array:
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+@dataclass(frozen=True, eq=False)
+class _CropRays:
+    """What one view's crop looks at: outline rays, cell rays, and the smallest angle of a cell."""
+
+    outline: Array
+    cells: Array
+    cell_angle: float
+
+
+class _Newest:
+    """Values by name, each kept as long as what it was made from stays the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[tuple[object, ...], Any]] = {}
+
+    def get(self, name: object, origin: tuple[object, ...], make: Callable[[], T]) -> T:
+        """The value made from `origin`: crops and numbers count by value, maps by identity."""
+        known = self._known.get(name)
+        if known is None or not all(map(_same, known[0], origin)):
+            known = self._known[name] = (origin, make())
+        value: T = known[1]
+        return value
+
+
+def _same(a: object, b: object) -> bool:
+    return a is b or (not isinstance(a, np.ndarray) and a == b)
+
+
 class _EpipolarMaxima:
     """Epipolar maxima between the views of a rig. Of every view and ordered pair it keeps what
-    belongs to the newest crops and maps, so that only what changed is computed again."""
+    belongs to the newest crops and maps, so that only what changed is computed again: lines belong to
+    the source's crop, the planes of cells to the target's, and only places among lines to both."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.geometry_rebuilt = 0
         self._pencils: dict[tuple[int, int], PlanePencil] = {}
-        self._rays: dict[int, tuple[object, tuple[Array, Array]]] = {}
-        self._planar: dict[int, tuple[Float32Array, Float32Array]] = {}
-        self._pairs: dict[tuple[int, int], tuple[object, SourcePencil | None, Float32Array]] = {}
-        self._maxima: dict[tuple[int, int], tuple[object, Float32Array, Float32Array]] = {}
+        self._rays, self._planar, self._lines, self._profiles, self._planes, self._places = (
+            _Newest() for _ in range(6)
+        )
 
     def of(self, target: DenseView, source: DenseView) -> Float32Array:
         """Maximum (J, n, n) of the source's raw map along the epipolar line of each target cell."""
         cells = target.raw.shape[1]
         t, s = self.rig.index(target.view), self.rig.index(source.view)
-        crops = (target.crop, source.crop, cells)
-        known = self._maxima.get((t, s))
-        if known is None or known[0] != crops or known[1] is not source.raw:
-            sampling, places = self._geometry(t, s, crops)
-            if sampling is None:
-                maxima = np.zeros_like(target.raw)
-            else:
-                maxima = look_up(line_maxima(self._joints_last(s, source.raw), sampling), places)
-            known = self._maxima[t, s] = (crops, source.raw, maxima)
-        return known[2]
+        lines = self._lines.get(
+            (t, s), (source.crop, cells), lambda: self._sampling(t, s, source.crop, cells)
+        )
+        if lines is None:
+            return np.zeros_like(target.raw)
+        profile = self._profiles.get((t, s), (source.raw, lines), lambda: self._profile(s, source.raw, lines))
+        places = self._places.get(
+            (t, s), (target.crop, lines), lambda: self._place(t, s, target.crop, cells, lines)
+        )
+        return look_up(profile, places)
 
-    def _geometry(
-        self, t: int, s: int, crops: tuple[Crop, Crop, int]
-    ) -> tuple[SourcePencil | None, Float32Array]:
-        """Sampling of the source's crop, and the place of each target cell among its lines."""
-        known = self._pairs.get((t, s))
-        if known is None or known[0] != crops:
-            self.geometry_rebuilt += 1
-            target_crop, source_crop, cells = crops
-            # the half-planes of a pair are the same both ways, and so is the pencil
-            pair = (min(t, s), max(t, s))
-            if pair not in self._pencils:
-                self._pencils[pair] = PlanePencil(self.rig[pair[0]], self.rig[pair[1]])
-            pencil = self._pencils[pair]
-            outline, _ = self._view_rays(s, source_crop, cells)
-            sampling = source_pencil(self.rig[s], source_crop, outline, cells, pencil)
-            places = np.zeros((cells, cells), dtype=np.float32)
-            if sampling is not None:
-                places = profile_places(
-                    self.rig[t], self._view_rays(t, target_crop, cells)[1], pencil, sampling
-                )
-            known = self._pairs[t, s] = (crops, sampling, places)
-        return known[1], known[2]
+    def _sampling(self, t: int, s: int, crop: Crop, cells: int) -> SourcePencil | None:
+        rays = self._crop_rays(s, crop, cells)
+        return source_pencil(self.rig[s], crop, rays.outline, rays.cell_angle, cells, self._pencil(t, s))
 
-    def _view_rays(self, view: int, crop: Crop, cells: int) -> tuple[Array, Array]:
-        """Outline rays and cell rays of one view's crop."""
-        key = (crop, cells)
-        if view not in self._rays or self._rays[view][0] != key:
+    def _place(self, t: int, s: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
+        self.geometry_rebuilt += 1
+        plane = self._planes.get(
+            (t, s),
+            (crop, cells),
+            lambda: self._pencil(t, s).planes(self.rig[t], self._crop_rays(t, crop, cells).cells),
+        )
+        return profile_places(plane, lines)
+
+    def _pencil(self, t: int, s: int) -> PlanePencil:
+        """The half-planes of a pair are the same both ways, and so is the pencil."""
+        pair = (min(t, s), max(t, s))
+        if pair not in self._pencils:
+            self._pencils[pair] = PlanePencil(self.rig[pair[0]], self.rig[pair[1]])
+        return self._pencils[pair]
+
+    def _crop_rays(self, view: int, crop: Crop, cells: int) -> _CropRays:
+        def make() -> _CropRays:
             outline = outline_rays(self.rig[view], crop)
-            self._rays[view] = (key, (outline, cell_rays(outline, cells)))
-        return self._rays[view][1]
+            return _CropRays(outline, cell_rays(outline, cells), _cell_angle(outline, cells))
 
-    def _joints_last(self, view: int, raw: Float32Array) -> Float32Array:
-        """The map as (n, n, J), which OpenCV resamples in one pass."""
-        if view not in self._planar or self._planar[view][0] is not raw:
-            self._planar[view] = (raw, np.ascontiguousarray(raw.transpose(1, 2, 0), dtype=np.float32))
-        return self._planar[view][1]
+        return self._rays.get(view, (crop, cells), make)
+
+    def _profile(self, view: int, raw: Float32Array, lines: SourcePencil) -> Float32Array:
+        maps = self._planar.get(view, (raw,), lambda: _joints_last(raw))
+        return np.ascontiguousarray(line_maxima(maps, lines)[:, : raw.shape[0]])
+
+
+def _joints_last(raw: Float32Array) -> Float32Array:
+    """Maps (J, n, n) as (n, n, J'), which OpenCV resamples in one pass; J' is J made up to a multiple of
+    4 with empty maps, which it resamples twice as fast."""
+    J, n, _ = raw.shape
+    padded = np.zeros((-(-J // 4) * 4, n * n), dtype=np.float32)
+    padded[:J] = raw.reshape(J, -1)
+    return np.asarray(cv2.transpose(padded), dtype=np.float32).reshape(n, n, -1)
 
 
 class SpatialFusion:
@@ -215,6 +275,7 @@ class SpatialFusion:
             raise ConfigError(f"the own weight of spatial fusion is {own_weight:g}, expected 0 to 1")
         self.form, self.own_weight = form, own_weight
         self._maxima = _EpipolarMaxima(rig)
+        self._kept = _Newest()  # maxima of pairs whose source is not fresh, for `all_views`
 
     @property
     def geometry_rebuilt(self) -> int:
@@ -246,7 +307,11 @@ class SpatialFusion:
             total = target.raw.copy()
             for source in dense.views:
                 if source is not target:
-                    total += self._maxima.of(target, source)
+                    total += self._kept.get(
+                        (target.view, source.view),
+                        (target.crop, source.crop, source.raw),
+                        partial(self._maxima.of, target, source),
+                    )
             fused.append(replace(target, tensor=self._mix(target.raw, total / len(dense.views))))
         return tuple(fused)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ DistortionModel = Literal["pinhole", "fisheye"]
 ORTHONORMAL_TOLERANCE = 1e-4
 MIN_VIEWS, MAX_VIEWS = 2, 16
 UNDISTORT_ITERATIONS = 20
+NEWTON_IS_DONE = 1e-8
 _DISTORTION_LENGTHS = {"pinhole": (0, 4, 5, 8), "fisheye": (4,)}
 
 
@@ -146,10 +147,36 @@ def distort(camera: Camera, points: Array) -> tuple[Array, Array]:
     Jacobian (..., 2, 2) of the distorted by the undistorted coordinates.
     Source: OpenCV, "Camera Calibration and 3D Reconstruction" and "Fisheye camera model".
     """
-    x, y = points[..., 0], points[..., 1]
+    lens = lens_at(camera, points[..., 0], points[..., 1])
+    out, jacobian = np.empty(points.shape), np.empty((*points.shape, 2))
+    out[..., 0], out[..., 1] = lens.x, lens.y
+    jacobian[..., 0, 0], jacobian[..., 1, 1] = lens.xx, lens.yy
+    jacobian[..., 0, 1] = jacobian[..., 1, 0] = lens.xy
+    return out, jacobian
+
+
+class LensValues(NamedTuple):
+    """Distorted coordinates x, y (...) and their derivatives: xx of x by x, yy of y by y, and xy of
+    either by the other (both lens models have a symmetric Jacobian)."""
+
+    x: Array
+    y: Array
+    xx: Array
+    xy: Array
+    yy: Array
+
+    @property
+    def determinant(self) -> Array:
+        """Of the Jacobian: zero and below where the lens model folds the image over."""
+        determinant: Array = self.xx * self.yy - self.xy * self.xy
+        return determinant
+
+
+def lens_at(camera: Camera, x: Array, y: Array) -> LensValues:
+    """`distort` by coordinates, x (...) and y (...): without copies, for where time matters."""
     r2 = x * x + y * y
     if camera.model == "fisheye":
-        return _distort_fisheye(camera.distortion, points, r2)
+        return _fisheye_at(camera.distortion, x, y, r2)
     k1, k2, p1, p2, k3, k4, k5, k6 = (*camera.distortion.tolist(), *([0.0] * 8))[:8]
     radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
     slope = k1 + r2 * (2 * k2 + 3 * r2 * k3)  # d(radial)/d(r2)
@@ -157,19 +184,20 @@ def distort(camera: Camera, points: Array) -> tuple[Array, Array]:
         denominator = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
         radial = radial / denominator
         slope = (slope - radial * (k4 + r2 * (2 * k5 + 3 * r2 * k6))) / denominator
-    xy = x * y
-    out = np.empty(points.shape)
-    out[..., 0] = x * radial + 2 * p1 * xy + p2 * (r2 + 2 * x * x)
-    out[..., 1] = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * xy
-    jacobian = np.empty((*points.shape, 2))
-    cross = 2 * xy * slope + 2 * p1 * x + 2 * p2 * y
-    jacobian[..., 0, 0] = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
-    jacobian[..., 0, 1] = jacobian[..., 1, 0] = cross
-    jacobian[..., 1, 1] = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
-    return out, jacobian
+    # tangential: x gains 2 x (p1 y + p2 x) + p2 r2 and y gains 2 y (p1 y + p2 x) + p1 r2
+    tilt = 2 * (p1 * y + p2 * x)
+    slope = 2 * slope
+    scale = radial + tilt
+    return LensValues(
+        x * scale + p2 * r2,
+        y * scale + p1 * r2,
+        scale + x * (x * slope + 4 * p2),
+        x * y * slope + 2 * (p1 * x + p2 * y),
+        scale + y * (y * slope + 4 * p1),
+    )
 
 
-def _distort_fisheye(k: Array, points: Array, r2: Array) -> tuple[Array, Array]:
+def _fisheye_at(k: Array, x: Array, y: Array, r2: Array) -> LensValues:
     """theta_d = theta (1 + k1 theta^2 + ... + k4 theta^8), scale = theta_d / r (Kannala & Brandt)."""
     r = np.sqrt(np.maximum(r2, 1e-18))
     theta = np.arctan(r)
@@ -180,8 +208,7 @@ def _distort_fisheye(k: Array, points: Array, r2: Array) -> tuple[Array, Array]:
     # d(scale)/dr / r; tends to a finite limit at the centre, where it multiplies x*x = 0 anyway
     slope = (d_theta_d / (1 + r * r) - scale) / (r * r)
     slope = np.where(r2 < 1e-12, 0.0, slope)
-    outer = points[..., :, None] * points[..., None, :]
-    return points * scale[..., None], scale[..., None, None] * np.eye(2) + slope[..., None, None] * outer
+    return LensValues(x * scale, y * scale, scale + slope * x * x, slope * x * y, scale + slope * y * y)
 
 
 def undistort(camera: Camera, pixels: Array) -> Array:
@@ -193,22 +220,21 @@ def undistort(camera: Camera, pixels: Array) -> Array:
     skew = camera.K[0, 1]
     y = (pixels[..., 1] - camera.K[1, 2]) / camera.K[1, 1]
     x = (pixels[..., 0] - camera.K[0, 2] - skew * y) / camera.K[0, 0]
-    target = np.stack((x, y), -1)
     if not camera.distortion.any() and camera.model == "pinhole":
-        return target
-    point = target.copy()
+        return np.stack((x, y), -1)
+    target_x, target_y = x, y
     for _ in range(UNDISTORT_ITERATIONS):
-        distorted, J = distort(camera, point)
-        rx, ry = distorted[..., 0] - target[..., 0], distorted[..., 1] - target[..., 1]
-        det = J[..., 0, 0] * J[..., 1, 1] - J[..., 0, 1] * J[..., 1, 0]
+        lens = lens_at(camera, x, y)
+        rx, ry = lens.x - target_x, lens.y - target_y
+        det = lens.determinant
         det = np.where(np.abs(det) < 1e-9, np.nan, det)
-        point[..., 0] -= (J[..., 1, 1] * rx - J[..., 0, 1] * ry) / det
-        point[..., 1] -= (J[..., 0, 0] * ry - J[..., 1, 0] * rx) / det
-        # Newton squares the error: below this, the step just taken has reached rounding
-        if not (np.abs(rx) + np.abs(ry)).max(initial=0.0, where=np.isfinite(rx)) > 1e-8:
+        x, y = x - (lens.yy * rx - lens.xy * ry) / det, y - (lens.xx * ry - lens.xy * rx) / det
+        # Newton squares the error: the step just taken has brought what is below this to rounding
+        error = np.abs(rx) + np.abs(ry)
+        reached = error < NEWTON_IS_DONE
+        if np.all(reached | ~np.isfinite(error)):
             break
-    residual = np.abs(distort(camera, point)[0] - target).max(-1, keepdims=True)
-    return np.where(residual < 1e-9, point, np.nan)
+    return np.stack((np.where(reached, x, np.nan), np.where(reached, y, np.nan)), -1)
 
 
 def to_camera(camera: Camera, points: Array) -> Array:

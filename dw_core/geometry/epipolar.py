@@ -10,11 +10,13 @@ nothing special happens when an epipole lies inside an image or at infinity.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from dw_core.errors import CalibrationError
-from dw_core.geometry.camera import Array, Camera, distort, undistort
-from dw_core.geometry.crop import Crop, apply_affine
+from dw_core.geometry.camera import Array, Camera, lens_at, undistort
+from dw_core.geometry.crop import Crop
 
 # Two cameras closer than this see no parallax on a person.
 MIN_BASELINE_M = 0.01
@@ -55,12 +57,8 @@ def fundamental_matrix(source: Camera, target: Camera) -> Array:
 
 
 def interpolation_matrix(nodes: int, places: Array) -> Array:
-    """(N, nodes): linear interpolation from nodes at 0, 1, ... to `places` (N,) among them."""
-    left = np.clip(places.astype(int), 0, nodes - 2)
-    matrix = np.zeros((len(places), nodes))
-    rows = np.arange(len(places))
-    matrix[rows, left] = 1 - (places - left)
-    matrix[rows, left + 1] = places - left
+    """(N, nodes): linear interpolation from nodes at 0, 1, ... to `places` (N,) between first and last."""
+    matrix: Array = np.maximum(1 - np.abs(places[:, None] - np.arange(nodes)), 0.0)
     return matrix
 
 
@@ -78,8 +76,15 @@ def cell_rays(outline: Array, cells: int) -> Array:
     """Normalised undistorted image points (cells, cells, 2) of the centres of a crop's cells, from
     its `outline_rays`; NaN next to cells that the lens cannot reach."""
     steps = outline.shape[0] - 1
-    W = interpolation_matrix(steps + 1, (np.arange(cells) + 0.5) * steps / cells)
-    return np.stack([W @ outline[..., axis] @ W.T for axis in range(2)], -1)
+    W = _cell_centres(steps, cells)
+    rays: Array = np.moveaxis(W @ np.moveaxis(outline, -1, 0) @ W.T, 0, -1)
+    return rays
+
+
+@lru_cache(maxsize=8)
+def _cell_centres(steps: int, cells: int) -> Array:
+    """(cells, steps + 1): from nodes over the whole of a crop to the centres of its cells."""
+    return interpolation_matrix(steps + 1, (np.arange(cells) + 0.5) * steps / cells)
 
 
 class PlanePencil:
@@ -102,28 +107,41 @@ class PlanePencil:
         u /= np.linalg.norm(u)
         self.frame = np.stack((u, np.cross(e, u), e))
 
-    def angles(self, camera: Camera, rays: Array) -> tuple[Array, Array]:
+    def planes(self, camera: Camera, rays: Array) -> Array:
         """Of normalised points (..., 2) of one of the two cameras: the angle (...) of their plane in
-        [-pi, pi] and the angle (...) in [0, pi] from the baseline within the plane, radians."""
-        A = self.frame @ camera.R.T
-        x, y = rays[..., 0], rays[..., 1]
-        u, v, e = (row[0] * x + row[1] * y + row[2] for row in A)
+        [-pi, pi], radians."""
+        u, v = self._along(camera, rays, 2)
+        plane: Array = np.arctan2(v, u)
+        return plane
+
+    def angles(self, camera: Camera, rays: Array) -> tuple[Array, Array]:
+        """`planes`, and the angles (...) in [0, pi] from the baseline within the planes, radians."""
+        u, v, e = self._along(camera, rays, 3)
         return np.arctan2(v, u), np.arctan2(np.sqrt(u * u + v * v), e)
+
+    def _along(self, camera: Camera, rays: Array, axes: int) -> list[Array]:
+        """Components (...) of the rays along the first axes of the frame."""
+        x, y = rays[..., 0], rays[..., 1]
+        return [a * x + b * y + c for a, b, c in (self.frame[:axes] @ camera.R.T).tolist()]
 
     def cells(self, camera: Camera, crop: Crop, cells: int, plane: Array, inside: Array) -> Array:
         """Inverse of `angles`: crop-cell coordinates (..., 2) of directions.
 
         NaN for directions that are not in front of the camera or that its lens folds over.
         """
-        s = np.sin(inside)
-        local = np.broadcast_arrays(s * np.cos(plane), s * np.sin(plane), np.cos(inside))
-        d = np.stack(local, -1) @ (self.frame @ camera.R.T)
-        ahead = np.where(d[..., 2:] > 1e-3, d[..., 2:], np.nan)
-        distorted, J = distort(camera, d[..., :2] / ahead)
-        folded = J[..., 0, 0] * J[..., 1, 1] - J[..., 0, 1] * J[..., 1, 0] <= 0
-        distorted[folded] = np.nan
-        pixels = distorted @ camera.K[:2, :2].T + camera.K[:2, 2]
-        return apply_affine(crop.to_cells(cells), pixels)
+        cos_plane, sin_plane, cos_inside, sin_inside = (
+            np.cos(plane), np.sin(plane), np.cos(inside), np.sin(inside)
+        )  # fmt: skip
+        x, y, z = (
+            sin_inside * (u * cos_plane + v * sin_plane) + e * cos_inside
+            for u, v, e in (camera.R @ self.frame.T).tolist()
+        )
+        z = np.where(z > 1e-3, z, np.nan)
+        lens = lens_at(camera, x / z, y / z)
+        to_cells = crop.to_cells(cells) @ camera.K
+        unfolded = np.where(lens.determinant > 0, 1.0, np.nan)
+        place = [(a * lens.x + b * lens.y + c) * unfolded for a, b, c in to_cells.tolist()]
+        return np.moveaxis(np.stack(place), 0, -1)
 
 
 def epipolar_curve(

@@ -52,9 +52,9 @@ class HeatmapNode(ViewNode):
         self._joints_out = self.outlet("skeleton2d", conversions.skeleton2d_codec(joints), qos.SENSOR)
         people = conversions.people_codec(self.value("world_frame"))
         self.inlet(self.of_rig("skeletons"), people, qos.RELIABLE, self._on_people)
-        self._frames = self.queue("frames", self._infer, "network", size=2)
+        self._frames = self.queue("frames", self._infer, "network")
         if self.value("transport") == "compressed":
-            self.inlet("image/compressed", conversions.JPEG, qos.SENSOR, self._on_jpeg, "jpeg", queue=2)
+            self.inlet("image/compressed", conversions.JPEG, qos.SENSOR, self._on_jpeg, "jpeg")
         else:
             self.inlet("image", conversions.IMAGE, qos.SENSOR, self._on_image)
 

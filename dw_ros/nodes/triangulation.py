@@ -1,8 +1,10 @@
 """triangulation: dense sets in, skeletons out.
 
 Reads dense/temporal; decodes the maps to image points with covariances, gives each point to the
-tracker as a ray with its own time, and publishes `skeletons` (one array per tick, empty while nobody
-is tracked). Latched beside it: rig_calibration and skeleton_definition; /tf_static where tf2 exists.
+tracker as a ray with its own time, and publishes `skeletons`, one array per exposure, empty while nobody
+is tracked: in mode causal the newest exposure's at once, in mode window each one's after a lag, improved
+by what was seen since. Latched beside it: rig_calibration and skeleton_definition; /tf_static where
+tf2 exists.
 """
 
 from __future__ import annotations
@@ -27,6 +29,15 @@ class TriangulationNode(DwNode):
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter("world_frame", "world", "Frame of the skeletons."),
         Parameter("method", "tracker", "How joints become 3D.", choices=("tracker", "dlt")),
+        Parameter(
+            "mode",
+            "causal",
+            "causal: the newest exposure's skeleton at once; window: each exposure's after lag_ms, better.",
+            choices=("causal", "window"),
+        ),
+        Parameter(
+            "lag_ms", 200, "Mode window: how far skeletons stay behind the newest observation.", 0, 200
+        ),
     )
 
     def __init__(self, name: str = "triangulation", bus: Bus | None = None, **options: Any) -> None:
@@ -34,7 +45,9 @@ class TriangulationNode(DwNode):
         rig = self.rig()
         joints = joint_set(self.value("joint_set"))
         frame = self.value("world_frame")
-        self._triangulation = Triangulation(rig, joints, self.value("method"))
+        self._triangulation = Triangulation(
+            rig, joints, self.value("method"), self.value("mode"), self.value("lag_ms") / 1000
+        )
         self._state = TrackingState.LOST
         self._out = self.outlet("skeletons", conversions.people_codec(frame), qos.RELIABLE)
         self._latch("rig_calibration", RigCalibration, conversions.rig_to_message(rig, frame))
@@ -47,12 +60,11 @@ class TriangulationNode(DwNode):
         self.outlet(topic, conversions.message_codec(message_type), qos.LATCHED, latched=True).send(message)
 
     def _triangulate(self, dense: DenseSet) -> None:
-        skeleton = self._triangulation.apply(dense)
-        if skeleton is None:
-            return
-        stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns()))
-        self._state = skeleton.state
-        self._out.send(People(dense.target_ns, [] if skeleton.state == TrackingState.LOST else [stamped]))
+        for skeleton in self._triangulation.apply(dense):
+            stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns()))
+            self._state = skeleton.state
+            nobody = skeleton.state == TrackingState.LOST
+            self._out.send(People(skeleton.stamp_ns, [] if nobody else [stamped]))
 
     def health(self) -> Health:
         health = Health(message=self._state.name.lower(), values=dict(self._triangulation.counters))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dw_core.errors import CalibrationError
+from dw_core.errors import CalibrationError, ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import Array, Camera, Rig, project
@@ -15,7 +15,7 @@ from dw_core.geometry.crop import apply_affine, crop_around
 from dw_core.heatmaps.render import render_gaussians
 from dw_core.interleave.schedule import uniform_schedule
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window
-from dw_core.pipeline import InterleavedPipeline, Method, Triangulation
+from dw_core.pipeline import InterleavedPipeline, Method, Mode, Triangulation
 from dw_core.skeleton import COCO17
 from dw_core.types import NS, Heatmaps, Skeleton3D, TrackingState
 
@@ -26,8 +26,10 @@ CELLS, SIGMA = 64, 1.27  # MoveNet's maps and the width of its peaks
 Motion = Callable[[float], Array]
 
 
-def make_pipeline(rig: Rig, method: Method) -> tuple[InterleavedPipeline, Window, Triangulation]:
-    window, triangulation = Window(rig.names), Triangulation(rig, COCO17, method)
+def make_pipeline(
+    rig: Rig, method: Method, mode: Mode = "causal", lag_s: float = 0.2
+) -> tuple[InterleavedPipeline, Window, Triangulation]:
+    window, triangulation = Window(rig.names), Triangulation(rig, COCO17, method, mode, lag_s)
     return (
         InterleavedPipeline(window, SpatialFusion(rig), TemporalFusion(), triangulation),
         window,
@@ -166,3 +168,72 @@ def test_a_view_that_the_rig_lacks_is_named(rig: Rig, person: Array) -> None:
     assert dense is not None
     with pytest.raises(CalibrationError, match="no camera 'cam4'"):
         Triangulation(rig.without("cam4"), COCO17).apply(dense)
+
+
+@pytest.mark.parametrize("lag_s", [0.0, 0.06, 0.2])
+def test_window_mode_gives_each_exposure_once_and_in_order_a_lag_later(
+    rig: Rig, motion: Motion, lag_s: float
+) -> None:
+    """Uneven intervals, two cameras at once, and a pause that is longer than the lag."""
+    rng = np.random.default_rng(0)
+    steps = rng.integers(2_000_000, 40_000_000, 80)
+    steps[[20, 35]], steps[60] = 0, 350_000_000
+    stamps = [START_NS + int(step) for step in np.cumsum(steps)]
+    pipeline, _, triangulation = make_pipeline(rig, "tracker", "window", lag_s)
+    given: list[int] = []
+    for k, stamp in enumerate(stamps):
+        due = pipeline.skeletons(see(rig[k % 4], motion((stamp - START_NS) / NS), stamp))
+        given += [one.stamp_ns for one in due]
+        assert given == sorted({one for one in stamps[: k + 1] if one <= stamp - round(lag_s * NS)})
+    counters = triangulation.counters
+    assert counters.total() == len(given) + counters["late"]
+    assert counters["late"] == (2 if lag_s == 0 else 0), "the second camera's exposure was given already"
+
+
+def test_window_mode_is_better_than_causal_on_the_same_exposures(rig: Rig, motion: Motion) -> None:
+    """Even where the maps are free of noise and only the arms' acceleration is left to be found."""
+    observations = interleaved(rig, motion)
+    medians = {}
+    for mode in ("causal", "window"):
+        pipeline = make_pipeline(rig, "tracker", mode)[0]
+        skeletons = [one for each in map(pipeline.skeletons, observations) for one in each]
+        chosen = [one for one in skeletons[SETTLED:] if one.stamp_ns <= skeletons[TICKS - 15].stamp_ns]
+        assert len(chosen) == TICKS - 14 - SETTLED
+        medians[mode] = np.median(errors_mm(chosen, motion))
+    assert medians["window"] < 0.85 * medians["causal"]
+
+
+def test_window_mode_uses_an_observation_out_of_order_as_if_it_had_come_in_order(
+    rig: Rig, motion: Motion
+) -> None:
+    """It is older than nothing that was given, so it gets a skeleton too."""
+    observations = interleaved(rig, motion, 60)
+    swapped = [*observations[:50], observations[51], observations[50], *observations[52:]]
+    results = []
+    for order in (observations, swapped):
+        pipeline, _, triangulation = make_pipeline(rig, "tracker", "window", 0.1)
+        results.append([one for each in map(pipeline.skeletons, order) for one in each])
+        assert triangulation.counters["late"] == 0
+    assert [one.stamp_ns for one in results[0]] == [one.stamp_ns for one in results[1]]
+    np.testing.assert_array_equal(results[0][-1].positions, results[1][-1].positions)
+
+
+def test_after_a_jump_of_the_clock_the_window_starts_anew(rig: Rig, motion: Motion) -> None:
+    before = interleaved(rig, motion, 40)
+    after = interleaved(rig, motion, 40, START_NS - 2 * CLOCK_JUMP_NS)
+    continued, fresh = make_pipeline(rig, "tracker", "window")[0], make_pipeline(rig, "tracker", "window")[0]
+    for one in before:
+        continued.push(one)
+    for one in after:
+        a, b = continued.push(one), fresh.push(one)
+        assert (a is None) == (b is None)
+        if a and b:
+            assert a.stamp_ns == b.stamp_ns <= one.stamp_ns - NS // 5
+            np.testing.assert_array_equal(a.positions, b.positions)
+
+
+def test_a_window_that_cannot_be_is_refused(rig: Rig) -> None:
+    with pytest.raises(ConfigError, match=r"lag of window mode is 0\.3 s, expected 0 to 0\.2 s"):
+        Triangulation(rig, COCO17, mode="window", lag_s=0.3)
+    with pytest.raises(ConfigError, match="method 'dlt' has no window mode"):
+        Triangulation(rig, COCO17, "dlt", "window")

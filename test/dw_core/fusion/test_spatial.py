@@ -122,6 +122,17 @@ def test_new_maps_on_an_old_crop_are_not_taken_from_the_cache(rig, person):
     np.testing.assert_array_equal(again, expected)
 
 
+@pytest.mark.parametrize("changed", [0, 1])
+def test_a_new_crop_of_either_view_is_seen(rig, person, changed):
+    """Of a pair's geometry, part belongs to the source's crop, part to the target's, part to both."""
+    fusion = SpatialFusion(rig, own_weight=0.0)
+    views = [see(rig[0], person), see(rig[1], person)]
+    fusion.apply(dense(views, rig[1].name))
+    views[changed] = see(rig[changed], person, crop=Crop(300.0, 250.0, 520.0))
+    again = fusion.apply(dense(views, rig[1].name)).views[0].tensor
+    np.testing.assert_array_equal(again, maximum(rig, *views))
+
+
 def test_a_set_without_its_fresh_view_passes_through(rig, person):
     stale = see(rig[0], person)
     fused = SpatialFusion(rig).apply(dense((stale,), rig[1].name))

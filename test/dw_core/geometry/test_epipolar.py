@@ -73,6 +73,12 @@ def test_interpolated_cell_rays_are_good_to_a_25th_of_a_cell(make_camera, model,
     assert np.abs(cells - expected).max() < 0.04
 
 
+def test_planes_are_the_first_of_the_angles(rig):
+    pencil = PlanePencil(rig[0], rig[2])
+    rays = outline_rays(rig[2], Crop(200.0, 150.0, 600.0))
+    np.testing.assert_array_equal(pencil.planes(rig[2], rays), pencil.angles(rig[2], rays)[0])
+
+
 def test_epipolar_curve_passes_through_the_corresponding_pixel(rig, person):
     crop = Crop(100.0, 100.0, 800.0)
     wrist = person[9]
