@@ -97,6 +97,8 @@ demo: build
 # Every figure and picture in the documents, made again.
 docs: demo
 	@$(BIN)/python -m dw_core.evaluation.demo_report out/demo README.md docs
+	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
+	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 

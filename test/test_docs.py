@@ -15,7 +15,7 @@ import pytest
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
 from dw_core.errors import ConfigError
-from dw_core.evaluation import demo_report
+from dw_core.evaluation import demo_report, speed_report
 from dw_core.evaluation.balance_beam_report import document
 from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
 
@@ -87,6 +87,11 @@ def test_a_table_has_its_columns() -> None:
 def test_the_readme_shows_what_the_demo_printed() -> None:
     summary = json.loads((ROOT / "docs/results/demo.json").read_text())
     assert block(ROOT / "README.md", demo_report.BLOCK) == demo_report.block_text(summary)
+
+
+def test_the_results_show_what_the_benchmark_measured() -> None:
+    result = json.loads((ROOT / "docs/results/speed.json").read_text())
+    assert block(ROOT / "docs/results.md", speed_report.BLOCK) == speed_report.block_text(result)
 
 
 def code_blocks(language: str) -> list[str]:
