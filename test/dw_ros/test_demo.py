@@ -95,3 +95,22 @@ def test_the_skeleton_is_drawn_on_the_person(out: Path) -> None:
         blue, green, red = (tile[..., channel].astype(int) for channel in range(3))
         orange = (abs(red - 245) < 40) & (abs(green - 120) < 40) & (abs(blue - 30) < 60)
         assert 100 < orange.sum() < 0.05 * orange.size
+
+
+def test_window_mode_gives_every_exposure_once_and_late(start: Callable[..., Any], tmp_path: Path) -> None:
+    parameters = (Path(__file__).parents[2] / "config" / "interleaved.yaml").read_text()
+    assert "mode: causal" in parameters and "lag_ms: 200" in parameters
+    file = tmp_path / "window.yaml"
+    file.write_text(parameters.replace("mode: causal", "mode: window").replace("lag_ms: 200", "lag_ms: 120"))
+    out = tmp_path / "out"
+    options = ("--duration-s", "8", "--rate-hz", "7.5", "--parameters", str(file), "--out", str(out))
+    command = start("demo", *options)
+    assert command.process.wait(90) == 0, command.output()
+    run = read_run(out / "bag")
+    seen = run.tracked
+    assert seen.sum() > 60
+    assert (np.diff(run.stamps_ns) > 0).all()
+    exposures = {run.schedule.shot(number).stamp_ns for number in range(1000)}
+    assert set(run.stamps_ns.tolist()) <= exposures
+    assert (run.published_ns - run.stamps_ns)[seen].min() >= 120_000_000
+    assert json.loads((out / "summary.json").read_text())["bone_length_mad_fraction"] < 0.05
