@@ -109,11 +109,11 @@ MODELS = {
     "plain Singer": Model(
         "acceleration that fades",
         ("time constant, s", DENSITY[3]),
-        tuple((tau, density) for tau in (0.05, 0.1, 0.2, 0.4) for density in (5.0, 10.0, 20.0, 40.0)),
+        tuple((tau, density) for tau in (0.025, 0.05, 0.1, 0.2) for density in (5.0, 10.0, 20.0, 40.0)),
         _singer,
     ),
     "plain random walk": Model(
-        "white velocity", (DENSITY[1],), ((0.15,), (0.2,), (0.3,), (0.4,), (0.6,)), _plain(1)
+        "white velocity", (DENSITY[1],), ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,)), _plain(1)
     ),
 }
 

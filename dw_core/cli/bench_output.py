@@ -17,21 +17,24 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_early(args: argparse.Namespace) -> None:
-    """That the file of --json can be written: now rather than after minutes of work. Raises ConfigError."""
-    if args.json is not None:
-        _write(args.json, "", "a")
+    """That the files of --json and --plot can be written: now rather than after minutes of work. Raises
+    ConfigError."""
+    for option in ("json", "plot"):
+        path = getattr(args, option, None)
+        if path is not None:
+            _write(option, path, "", "a")
 
 
 def write_json(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Write the file of --json, if there is one. Raises ConfigError."""
     if args.json is not None:
-        _write(args.json, json.dumps(result, indent=2) + "\n", "w")
+        _write("json", args.json, json.dumps(result, indent=2) + "\n", "w")
 
 
-def _write(path: Path, text: str, mode: str) -> None:
+def _write(option: str, path: Path, text: str, mode: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open(mode) as file:
             file.write(text)
     except OSError as error:
-        raise ConfigError(f"--json: {path} cannot be written ({error.strerror})") from error
+        raise ConfigError(f"--{option}: {path} cannot be written ({error.strerror})") from error

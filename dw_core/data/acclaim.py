@@ -155,6 +155,8 @@ def _blocks(path: Path, lines: list[_Line]) -> Iterator[dict[str, _Line]]:
     block: dict[str, _Line] | None = None
     for line in lines:
         if line.words[0] == "begin":
+            if block is not None:
+                raise line.error("a bone begins before the last one ends")
             block = {}
         elif block is None:
             raise line.error(f"'{line.words[0]}' stands outside of begin and end")

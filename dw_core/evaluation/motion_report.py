@@ -141,7 +141,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure.tight_layout()
     try:
         figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
+    except ValueError as error:  # a type of picture that matplotlib does not know
         raise ConfigError(f"--plot: {path} cannot be written ({error})") from error
     finally:
         plt.close(figure)
