@@ -15,7 +15,7 @@ import pytest
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
 from dw_core.errors import ConfigError
-from dw_core.evaluation import demo_report, speed_report
+from dw_core.evaluation import demo_report, motion_report, speed_report
 from dw_core.evaluation.balance_beam_report import document
 from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
 
@@ -92,6 +92,13 @@ def test_the_readme_shows_what_the_demo_printed() -> None:
 def test_the_results_show_what_the_benchmark_measured() -> None:
     result = json.loads((ROOT / "docs/results/speed.json").read_text())
     assert block(ROOT / "docs/results.md", speed_report.BLOCK) == speed_report.block_text(result)
+
+
+@pytest.mark.parametrize("name", ["motion", "models"])
+def test_the_results_show_what_was_measured_on_motion_capture(name: str) -> None:
+    motion, models = (json.loads((ROOT / f"docs/results/{n}.json").read_text()) for n in ("motion", "models"))
+    assert block(ROOT / "docs/results.md", name) == motion_report.blocks(motion, models)[name]
+    assert set(motion["protocol"]["clips"]).isdisjoint(models["protocol"]["tuned_on"])
 
 
 def code_blocks(language: str) -> list[str]:

@@ -18,12 +18,12 @@ from dw_core.types import NS
 
 YARDSTICK = "dlt_full"
 METHODS = {
-    YARDSTICK: "plain DLT of all views at every tick: M times the images",
-    "dlt_sync_hold": "plain DLT of all views at every M-th tick, held in between",
-    "dlt_interleaved": "plain DLT of the newest pixels of every view, whatever their age",
-    "linear_per_view": "plain DLT of pixels interpolated in every view between its exposures",
-    "tracker_causal": "the tracker at the newest exposure",
-    "tracker_window": "the tracker, a lag later",
+    YARDSTICK: "causal; plain DLT of all views at every tick: M times the images",
+    "dlt_sync_hold": "causal; plain DLT of all views at every M-th tick, held in between",
+    "dlt_interleaved": "causal; plain DLT of the newest pixels of every view, whatever their age",
+    "linear_per_view": "window of M - 1 ticks; plain DLT of pixels interpolated between a view's exposures",
+    "tracker_causal": "causal; the tracker at the newest exposure",
+    "tracker_window": "window of the lag; the tracker, a lag after the exposure",
 }
 
 

@@ -50,11 +50,11 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables, write JSON and picture. Raises DwError for bad input."""
     from dw_core.benchmarks.motion import measure
-    from dw_core.evaluation.motion_report import motion_table, plot
+    from dw_core.evaluation.motion_report import clips_table, motion_table, plot
 
     refuse_early(args)
     result = measure(args.motion, rig(args), settings(args), command(args), progress=not args.quiet)
-    print(motion_table(result))
+    print(f"{motion_table(result)}\n\n{clips_table(result)}")
     write_json(args, result)
     if args.plot is not None:
         plot(result, args.plot)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from dw_core.evaluation.documents import fill
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (the backend must be chosen first)
 
-BLOCK, MODELS_BLOCK = "motion", "models"
 COLUMNS = (
     ("relative", "mpjpe_mm", 1),
     ("absolute", "absolute_mm", 1),
@@ -30,8 +30,8 @@ UNITS = ("mm", "mm", "mm", "mm/s", "m/s^2")
 
 
 def motion_table(result: dict[str, Any]) -> str:
-    """The figures of the motion benchmark for a terminal."""
-    lines = [result["command"], "", *_protocol(result["protocol"]), ""]
+    """The figures of the motion benchmark over all clips."""
+    lines = [_wrapped(result["command"]), "", *_protocol(result), ""]
     lines += [f"  {name:16} {what}" for name, what in result["methods"].items()]
     for tick in result["ticks"]:
         M = len(result["protocol"]["cameras"])
@@ -45,10 +45,16 @@ def motion_table(result: dict[str, Any]) -> str:
             "  ratios to dlt_full",
             *(f"  {name:18}{_ratios(entry)}" for name, entry in tick["methods"].items()),
         ]
-    return "\n".join([*lines, "", *_clips(result)])
+    return "\n".join(lines)
 
 
-def _protocol(protocol: dict[str, Any]) -> list[str]:
+def _wrapped(command: str) -> str:
+    lines = textwrap.wrap(command, 104, break_long_words=False, break_on_hyphens=False)
+    return " \\\n    ".join(lines)
+
+
+def _protocol(result: dict[str, Any]) -> list[str]:
+    protocol = result["protocol"]
     noise, alignment = protocol["noise"], protocol["alignment"]
     return [
         f"data: the middle {protocol['seconds']:g} s of each of {len(protocol['clips'])} clips, "
@@ -56,10 +62,10 @@ def _protocol(protocol: dict[str, Any]) -> list[str]:
         f"cameras: {'; '.join(protocol['cameras'])}; images without borders",
         f"noise: {noise['px']:g} px per coordinate, {100 * noise['outliers']:g} % outliers of "
         f"{noise['outlier_px']:g} px, seed {noise['seed']}; claimed {protocol['claimed']}",
-        f"causal, or window with a lag of {protocol['lag_ms']:g} ms; the first {protocol['warm_up_s']:g} s "
-        "and the lag's length at the end are not judged",
+        f"causal, or window with a lag of {protocol['lag_ms']:g} ms at most; the first "
+        f"{protocol['warm_up_s']:g} s and the lag's length at the end are not judged",
         f"alignment: relative: {alignment['mpjpe_mm']}; P-MPJPE: {alignment['p_mpjpe_mm']}; others absolute",
-        f"average: {protocol['average']}",
+        f"average: {protocol['average']}; {', '.join(' '.join(v) for v in result['versions'].items())}",
     ]
 
 
@@ -72,9 +78,9 @@ def _ratios(entry: dict[str, Any]) -> str:
     return "".join(f"{entry['ratio'][figure]:10.3f}" for _, figure, _ in COLUMNS)
 
 
-def _clips(result: dict[str, Any]) -> list[str]:
-    """The root-relative error of every clip, and who left out what."""
-    lines = []
+def clips_table(result: dict[str, Any]) -> str:
+    """The root-relative error of every method on every clip, and who left out what."""
+    lines: list[str] = []
     for tick in result["ticks"]:
         lines += [f"root-relative mm by clip, tick {tick['tick_ms']:g} ms", f"  {'':12}" + _names(result)]
         for clip in tick["clips"]:
@@ -89,7 +95,7 @@ def _clips(result: dict[str, Any]) -> list[str]:
                 if missing
             ]
         lines.append("")
-    return lines
+    return "\n".join(lines)
 
 
 def _names(result: dict[str, Any]) -> str:
@@ -97,9 +103,9 @@ def _names(result: dict[str, Any]) -> str:
 
 
 def models_table(result: dict[str, Any]) -> str:
-    """The figures of the comparison of motion models for a terminal."""
+    """The figures of the comparison of motion models."""
     protocol, yardstick = result["protocol"], result["yardstick"]
-    lines = [result["command"], "", *_protocol(protocol)]
+    lines = [_wrapped(result["command"]), "", *_protocol(result)]
     lines += [
         f"tick {protocol['tick_ms']:g} ms, {protocol['frames']} ticks; parameters chosen on "
         f"{len(protocol['tuned_on'])} other clips, by the root-relative error in each mode",
@@ -147,8 +153,13 @@ def plot(result: dict[str, Any], path: Path) -> None:
         plt.close(figure)
 
 
+def blocks(motion: dict[str, Any], models: dict[str, Any]) -> dict[str, str]:
+    """The document's blocks by name."""
+    tables = {"motion": motion_table(motion), "models": models_table(models)}
+    return {name: f"```\n{table}\n```" for name, table in tables.items()}
+
+
 if __name__ == "__main__":
     results = [json.loads(Path(path).read_text()) for path in sys.argv[1:3]]
-    document = Path(sys.argv[3])
-    fill(document, BLOCK, f"```\n{motion_table(results[0]).strip()}\n```")
-    fill(document, MODELS_BLOCK, f"```\n{models_table(results[1]).strip()}\n```")
+    for name, text in blocks(*results).items():
+        fill(Path(sys.argv[3]), name, text)

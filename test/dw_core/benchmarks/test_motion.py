@@ -18,7 +18,7 @@ from dw_core.benchmarks.motion import FIGURES, Settings, figures, judge, judged_
 from dw_core.data.motion import save_motion
 from dw_core.data.rigs import load_h36m, save_rig
 from dw_core.errors import ConfigError
-from dw_core.evaluation.motion_report import motion_table
+from dw_core.evaluation.motion_report import clips_table, motion_table
 from dw_core.skeleton import H36M17
 
 ROOT = H36M17.index("pelvis")
@@ -193,7 +193,7 @@ def test_json_has_every_figure_of_every_method_pooled_and_by_clip(done):
 
 def test_the_table_is_that_of_the_json_and_there_is_a_picture(done, files):
     result, text = done
-    assert text.strip() == motion_table(result).strip()
+    assert text.strip() == f"{motion_table(result)}\n\n{clips_table(result)}".strip()
     for name in METHODS:
         assert f"  {name:18}{result['ticks'][1]['methods'][name]['mpjpe_mm']:10.1f}" in text
     picture = cv2.imread(str(files / "new/motion.png"))
@@ -203,7 +203,7 @@ def test_the_table_is_that_of_the_json_and_there_is_a_picture(done, files):
 def test_the_table_names_who_left_out_what(done):
     result = json.loads(json.dumps(done[0]))
     result["ticks"][0]["clips"][1]["missing_ticks"]["tracker_causal"] = [26, 27, 31]
-    assert "tracker_causal gives no whole pose at 3 ticks, from 26 to 31" in motion_table(result)
+    assert "tracker_causal gives no whole pose at 3 ticks, from 26 to 31" in clips_table(result)
 
 
 def test_the_same_seed_gives_the_same_figures(files, done):

@@ -158,3 +158,15 @@ def test_h36m_refuses_other_files_and_subjects(h36m):
     assert "camera 54138969 of S9: field 't' is missing" in refused(h36m, load_h36m, subject="S9")
     h36m.write_text("[]")
     assert "it is not a Human3.6M camera file" in refused(h36m, load_h36m, subject="S9")
+
+
+@pytest.mark.parametrize("subject", ["S1", "S9", "S11"])
+def test_the_cameras_of_human36m_look_at_the_middle_of_their_room(shared_data, subject):
+    rig = load_h36m(shared_data / "rigs/h36m_cameras.json", subject)
+    assert rig.names == ("54138969", "55011271", "58860488", "60457274")
+    assert [(c.width, c.height) for c in rig] == [(1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002)]
+    for camera in rig:
+        assert 1.2 < camera.centre[2] < 1.9 and 3.5 < np.linalg.norm(camera.centre[:2]) < 6.0
+        assert -camera.R[1, 2] > 0.9, "images are upright"
+        pixel = project(camera, np.array((0.0, 0.0, 0.9)))
+        assert (pixel > 200).all() and (pixel < 800).all()

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 from dw_core.errors import CalibrationError, ConfigError
 from dw_core.geometry.camera import project
 from dw_core.geometry.triangulation import dlt
-from dw_core.skeleton import COCO17
+from dw_core.skeleton import COCO17, H36M17
+from dw_core.tracking.filter import body_model
+from dw_core.tracking.motion import acceleration_covariance
 from dw_core.tracking.tracker import SkeletonTracker, TrackerSettings
 from dw_core.types import NS, Skeleton2D, TrackingState
 
@@ -373,3 +376,67 @@ def test_bad_input_is_refused(rig, person):
         tracker.update(Skeleton2D("cam1", 0, seen.pixels[:3], seen.covariance, seen.confidence))
     with pytest.raises(ConfigError, match="confirm_s is 0"):
         TrackerSettings(confirm_s=0)
+
+
+@pytest.mark.parametrize("outlier_px", [-60.0, 60.0])
+@pytest.mark.parametrize("joint", ["nose", "left_eye", "right_eye"])
+def test_one_outlier_in_the_two_views_that_a_track_starts_from_is_overcome(rig, person, joint, outlier_px):
+    """The trunk is stiff: a place that was taken for certain would hold out against a second of the truth."""
+    rng, j = np.random.default_rng(0), COCO17.index(joint)
+    tracker, errors = SkeletonTracker(rig, COCO17), []
+    for k in range(75):
+        noise = 5 * rng.normal(size=(J, 2))
+        noise[j, 0] += outlier_px * (k == 1)
+        tracker.update(see(rig[k % 4], person, k * TICK_NS, noise, std=5.0))
+        errors.append(np.linalg.norm(tracker.at(k * TICK_NS).positions[j] - person[j]))
+    assert np.mean(errors[50:]) < 0.08
+
+
+def test_joints_of_human36m_are_followed_by_their_names(rig, person):
+    """Limbs are limbs and left is left in another joint set."""
+    half = {
+        name.removeprefix("left_"): person[COCO17.index(name)] for name in COCO17.joints if "left" in name
+    }
+    centre = {"pelvis": 0.93, "belly": 1.15, "neck": 1.43, "nose": 1.58, "head": 1.74}
+    stand = np.array(
+        [
+            (0.0, 0.0, centre[name])
+            if name in centre
+            else half[name.partition("_")[2]] * (1, 1 if H36M17.side(name) == "left" else -1, 1)
+            for name in H36M17.joints
+        ]
+    )
+    assert H36M17.partner("left_wrist") == "right_wrist" and H36M17.partner("belly") == "belly"
+    acceleration = acceleration_covariance(H36M17)
+
+    def freedom(a, b):
+        i, j = H36M17.index(a), H36M17.index(b)
+        return acceleration[i, i] + acceleration[j, j] - 2 * acceleration[i, j]
+
+    assert freedom("left_elbow", "left_wrist") > 10 * freedom("neck", "belly")
+    assert freedom("right_knee", "right_ankle") > 10 * freedom("pelvis", "right_hip")
+    tracker = SkeletonTracker(rig, H36M17)
+    for k in range(80):
+        pixels = project(rig[k % 4], stand + (0.01 * k, 0.0, 0.0))
+        if k > 60:  # left and right exchanged
+            wrists = [H36M17.index("left_wrist"), H36M17.index("right_wrist")]
+            pixels[wrists] = pixels[wrists[::-1]]
+        claimed = np.tile(4 * np.eye(2), (17, 1, 1))
+        tracker.update(Skeleton2D(rig.names[k % 4], k * TICK_NS, pixels, claimed, np.ones(17)))
+    found = tracker.at(79 * TICK_NS)
+    assert found.joint_set == "h36m17" and found.state == TrackingState.TRACKED
+    np.testing.assert_allclose(found.positions, stand + (0.79, 0.0, 0.0), atol=0.01)
+    np.testing.assert_allclose(found.velocities, np.tile((0.5, 0.0, 0.0), (17, 1)), atol=0.05)
+
+
+def test_another_model_may_be_told(rig, person):
+    observations = interleaved(rig, swing(person), 40, noise=None)
+    own = body_model(rig, COCO17)
+    stiff = SkeletonTracker(rig, COCO17, None, replace(own, acceleration=1e-4 * own.acceleration))
+    same, shipped = SkeletonTracker(rig, COCO17, None, own), run(rig, observations)
+    for seen in observations:
+        stiff.update(seen)
+        same.update(seen)
+    expected = shipped.at(39 * TICK_NS).positions
+    np.testing.assert_array_equal(same.at(39 * TICK_NS).positions, expected)
+    assert np.linalg.norm(stiff.at(39 * TICK_NS).positions - expected, axis=-1).max() > 0.05
