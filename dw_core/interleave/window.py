@@ -90,7 +90,7 @@ class Window:
             if newest is None:
                 self.counters["missing"] += 1
                 continue
-            views.append(DenseView(view, newest.stamp_ns, newest.crop, newest.tensor, newest.tensor))
+            views.append(DenseView(newest, newest.tensor))
         return DenseSet(fresh.stamp_ns, fresh.view, tuple(views), Stage.FILLED, fresh.stamps)
 
     def _newest_not_after(self, view: str, stamp_ns: int) -> Heatmaps | None:

@@ -11,7 +11,7 @@ from dw_core.errors import AssetError, ConfigError
 from dw_core.fusion.paper_warper import PaperWarper, deform_conv2d, load_warper, save_warper
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.crop import Crop
-from dw_core.types import DenseSet, DenseView, Stage
+from dw_core.types import DenseSet, DenseView, Heatmaps, Stage
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,8 @@ def dense(joints=3):
     views = []
     for name in ("a", "b", "c"):
         raw, fused = rng.random((2, joints, 24, 24), dtype=np.float32)
-        views.append(DenseView(name, 0, Crop(0.0, 0.0, 100.0), raw, raw if name == "b" else fused))
+        seen = Heatmaps(name, 0, Crop(0.0, 0.0, 100.0), raw)
+        views.append(DenseView(seen, raw if name == "b" else fused))
     return DenseSet(5, "b", tuple(views), Stage.SPATIAL)
 
 
