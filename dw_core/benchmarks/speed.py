@@ -25,7 +25,7 @@ import onnxruntime
 from dw_core.backends.movenet import BIAS_PX, Movenet
 from dw_core.backends.network import sample_crop
 from dw_core.backends.person_crop import PersonCrop
-from dw_core.data import assets
+from dw_core.data import assets, messages
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion, plain_epipolar_maximum
 from dw_core.fusion.warper import TemporalFusion
@@ -124,7 +124,9 @@ def rendered(camera: Camera, joints: Array, crop: Crop, cells: int, stamp_ns: in
     """What a perfect network would see."""
     places = apply_affine(crop.to_cells(cells), project(camera, joints))
     sigma = PEAK_SIGMA_CELLS * cells / CELLS
-    return Heatmaps(camera.name, stamp_ns, crop, render_gaussians(places, cells, sigma))
+    # rounded, as the heatmap node does: no network's maps fade out through numbers as small as Gaussians do
+    maps = messages.from_wire(messages.to_wire(render_gaussians(places, cells, sigma)))
+    return Heatmaps(camera.name, stamp_ns, crop, maps)
 
 
 class Scene:
