@@ -35,9 +35,9 @@ def render_gaussians(cells: Tensor, size: int, sigma: float, peaks: Tensor | Non
     """
     axis = torch.arange(size, device=cells.device, dtype=cells.dtype)
     known = cells.isfinite().all(-1, keepdim=True)
-    at = torch.where(known, cells, 0.0)[..., None]
+    at = cells.masked_fill(~known, 0.0)[..., None]
     x, y = (-0.5 * ((axis - at) / sigma) ** 2).exp().unbind(-2)
-    height = known.to(cells.dtype) if peaks is None else torch.where(known, peaks[..., None], 0.0)
+    height = known.to(cells.dtype) if peaks is None else peaks[..., None].masked_fill(~known, 0.0)
     return (height * y)[..., :, None] * x[..., None, :]
 
 
@@ -72,24 +72,24 @@ def decode(maps: Tensor) -> Joints:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    seen = height >= MIN_CONFIDENCE
-    maps = torch.where(seen[..., None, None], maps, 0.0)  # so that no NaN is summed, nor any gradient of it
+    unseen = ~(height >= MIN_CONFIDENCE)
+    maps = maps.masked_fill(unseen[..., None, None], 0.0)  # so that no NaN is summed, nor a gradient of it
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
-    centroid, shape = _moments(torch.where(disk, maps.clamp(min=0), 0.0), dx, dy)
+    centroid, shape = _moments(maps.clamp(min=0).masked_fill(~disk, 0.0), dx, dy)
     cells = peak + centroid
-    height2, other = _highest(torch.where(disk, 0.0, maps))
+    height2, other = _highest(maps.masked_fill(disk, 0.0))
     # as in decode.py: the chance that the lower of two peaks is the joint
-    second = height2 > MIN_CONFIDENCE
-    ratio = torch.where(seen, height, 0.0) / torch.where(second, height2, 1.0)
-    chance = torch.where(second, 1 / (1 + ratio**4), 0.0)
+    alone = ~(height2 > MIN_CONFIDENCE)
+    ratio = height.masked_fill(unseen, 0.0) / height2.masked_fill(alone, 1.0)
+    chance = (1 / (1 + ratio**4)).masked_fill(alone, 0.0)
     away = other - cells
     floor = FLOOR_CELLS**2 * torch.eye(2, device=maps.device, dtype=maps.dtype)
     covariance = SHAPE_FRACTION**2 * shape + floor
     covariance = covariance + chance[..., None, None] * away[..., :, None] * away[..., None, :]
     return Joints(
-        torch.where(seen[..., None], cells, torch.nan),
-        torch.where(seen[..., None, None], covariance, torch.nan),
-        torch.where(seen, height.clamp(0.0, 1.0), 0.0),
+        cells.masked_fill(unseen[..., None], torch.nan),
+        covariance.masked_fill(unseen[..., None, None], torch.nan),
+        height.clamp(0.0, 1.0).masked_fill(unseen, 0.0),
     )
 
 
@@ -122,11 +122,11 @@ def soft_argmax(maps: Tensor) -> Tensor:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    seen = height >= MIN_CONFIDENCE
+    unseen = ~(height >= MIN_CONFIDENCE)
     # relative to the maximum the exponentials neither overflow nor vanish
-    maps = torch.where(seen[..., None, None], maps - height.detach()[..., None, None], 0.0)
+    maps = (maps - height.detach()[..., None, None]).masked_fill(unseen[..., None, None], 0.0)
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
-    weight = torch.where(disk, (maps / TEMPERATURE).exp(), 0.0)
+    weight = (maps / TEMPERATURE).exp().masked_fill(~disk, 0.0)
     total = weight.sum((-2, -1))
     mean = torch.stack(((weight.sum(-2) * dx).sum(-1), (weight.sum(-1) * dy).sum(-1)), -1) / total[..., None]
-    return torch.where(seen[..., None], peak + mean, 0.0)
+    return (peak + mean).masked_fill(unseen[..., None], 0.0)
