@@ -316,9 +316,13 @@ class SpatialFusion:
         return tuple(fused)
 
     def _mix(self, own: Float32Array, other: Float32Array) -> Float32Array:
-        weight = np.float32(self.own_weight)
-        mixed: Float32Array = weight * own + (1 - weight) * other
-        return mixed
+        mixed = cv2.addWeighted(_flat(own), self.own_weight, _flat(other), 1 - self.own_weight, 0.0)
+        return np.asarray(mixed, dtype=np.float32).reshape(own.shape)
+
+
+def _flat(maps: Float32Array) -> Float32Array:
+    """Maps (J, n, n) as a matrix, which is all that OpenCV's arithmetic knows."""
+    return maps.reshape(len(maps), -1)
 
 
 def _check_maps(views: tuple[DenseView, ...]) -> None:
