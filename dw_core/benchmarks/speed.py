@@ -124,7 +124,7 @@ def walker(seconds: float) -> Array:
 
 
 def rendered(camera: Camera, joints: Array, crop: Crop, cells: int, stamp_ns: int = 0) -> Heatmaps:
-    """What a perfect network would see."""
+    """What a perfect network would see of joints (17, 3) in metres."""
     places = apply_affine(crop.to_cells(cells), project(camera, joints))
     sigma = PEAK_SIGMA_CELLS * cells / CELLS
     # rounded, as the heatmap node does: no network's maps fade out through numbers as small as Gaussians do
