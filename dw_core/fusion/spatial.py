@@ -78,7 +78,7 @@ def source_pencil(
 ) -> SourcePencil | None:
     """Sampling of one camera's crop along the pencil; None when the lens reaches none of the crop.
 
-    `rays` (n, n, 2): the crop's `outline_rays`; `cell_angle`: the smallest angle that a cell subtends, radians.
+    `rays` (n, n, 2): the crop's `outline_rays`; `cell_angle`: the smallest angle of a cell, radians.
     """
     plane, inside = pencil.angles(camera, rays)
     edge = np.concatenate((plane[0, :-1], plane[:-1, -1], plane[-1, :0:-1], plane[:0:-1, 0]))
