@@ -192,50 +192,48 @@ def _same(a: object, b: object) -> bool:
     return a is b or (not isinstance(a, np.ndarray) and a == b)
 
 
-class _EpipolarMaxima:
-    """Epipolar maxima between the views of a rig. Of every view and ordered pair it keeps what
-    belongs to the newest crops and maps, so that only what changed is computed again: lines belong to
+class PencilGeometry:
+    """Where the epipolar maxima of a rig's ordered pairs (target, source) come from. Of every view and pair
+    it keeps what belongs to the newest crops, so that only what changed is computed again: lines belong to
     the source's crop, the planes of cells to the target's, and only places among lines to both."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self.geometry_rebuilt = 0
+        self.rebuilt = 0  # places, since the start
         self._pencils: dict[tuple[int, int], PlanePencil] = {}
-        self._rays, self._planar, self._lines, self._profiles, self._planes, self._places = (
-            _Newest() for _ in range(6)
+        self._rays, self._lines, self._planes, self._places = (_Newest() for _ in range(4))
+
+    def lines(self, target: int, source: int, crop: Crop, cells: int) -> SourcePencil | None:
+        """Sampling of the source's crop; None when its lens reaches none of it."""
+
+        def make() -> SourcePencil | None:
+            rays, pencil = self._crop_rays(source, crop, cells), self._pencil(target, source)
+            return source_pencil(self.rig[source], crop, rays.outline, rays.cell_angle, cells, pencil)
+
+        return self._lines.get((target, source), (crop, cells), make)
+
+    def places(self, target: int, source: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
+        """Places (cells, cells) of the target crop's cells among the source's lines."""
+        return self._places.get(
+            (target, source),
+            (crop, lines),
+            lambda: self._place(target, source, crop, cells, lines),
         )
 
-    def of(self, target: DenseView, source: DenseView) -> Float32Array:
-        """Maximum (J, n, n) of the source's raw map along the epipolar line of each target cell."""
-        cells = target.raw.shape[1]
-        t, s = self.rig.index(target.view), self.rig.index(source.view)
-        lines = self._lines.get(
-            (t, s), (source.crop, cells), lambda: self._sampling(t, s, source.crop, cells)
-        )
-        if lines is None:
-            return np.zeros_like(target.raw)
-        profile = self._profiles.get((t, s), (source.raw, lines), lambda: self._profile(s, source.raw, lines))
-        places = self._places.get(
-            (t, s), (target.crop, lines), lambda: self._place(t, s, target.crop, cells, lines)
-        )
-        return look_up(profile, places)
-
-    def _sampling(self, t: int, s: int, crop: Crop, cells: int) -> SourcePencil | None:
-        rays = self._crop_rays(s, crop, cells)
-        return source_pencil(self.rig[s], crop, rays.outline, rays.cell_angle, cells, self._pencil(t, s))
-
-    def _place(self, t: int, s: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
-        self.geometry_rebuilt += 1
+    def _place(self, target: int, source: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
+        self.rebuilt += 1
         plane = self._planes.get(
-            (t, s),
+            (target, source),
             (crop, cells),
-            lambda: self._pencil(t, s).planes(self.rig[t], self._crop_rays(t, crop, cells).cells),
+            lambda: self._pencil(target, source).planes(
+                self.rig[target], self._crop_rays(target, crop, cells).cells
+            ),
         )
         return profile_places(plane, lines)
 
-    def _pencil(self, t: int, s: int) -> PlanePencil:
+    def _pencil(self, a: int, b: int) -> PlanePencil:
         """The half-planes of a pair are the same both ways, and so is the pencil."""
-        pair = (min(t, s), max(t, s))
+        pair = (min(a, b), max(a, b))
         if pair not in self._pencils:
             self._pencils[pair] = PlanePencil(self.rig[pair[0]], self.rig[pair[1]])
         return self._pencils[pair]
@@ -246,6 +244,25 @@ class _EpipolarMaxima:
             return _CropRays(outline, cell_rays(outline, cells), _cell_angle(outline, cells))
 
         return self._rays.get(view, (crop, cells), make)
+
+
+class _EpipolarMaxima:
+    """Epipolar maxima between the views of a rig; of every view and pair it keeps what belongs to the
+    newest maps."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.geometry = PencilGeometry(rig)
+        self._profiles, self._planar = _Newest(), _Newest()
+
+    def of(self, target: DenseView, source: DenseView) -> Float32Array:
+        """Maximum (J, n, n) of the source's raw map along the epipolar line of each target cell."""
+        cells, rig = target.raw.shape[1], self.geometry.rig
+        t, s = rig.index(target.view), rig.index(source.view)
+        lines = self.geometry.lines(t, s, source.crop, cells)
+        if lines is None:
+            return np.zeros_like(target.raw)
+        profile = self._profiles.get((t, s), (source.raw, lines), lambda: self._profile(s, source.raw, lines))
+        return look_up(profile, self.geometry.places(t, s, target.crop, cells, lines))
 
     def _profile(self, view: int, raw: Float32Array, lines: SourcePencil) -> Float32Array:
         maps = self._planar.get(view, (raw,), lambda: _joints_last(raw))
@@ -280,7 +297,7 @@ class SpatialFusion:
     @property
     def geometry_rebuilt(self) -> int:
         """How many times the geometry of an ordered pair had to be built since the start."""
-        return self._maxima.geometry_rebuilt
+        return self._maxima.geometry.rebuilt
 
     def apply(self, dense: DenseSet) -> DenseSet:
         """The set with every view's `tensor` (J, n, n) fused from the views' `raw`; stage SPATIAL.
