@@ -162,9 +162,7 @@ class Scene:
         heatmaps = rendered(camera, walker(shot.stamp_ns / NS), crop, CELLS, shot.stamp_ns)
         seen = run("decode", decode_view, camera.name, shot.stamp_ns, crop, heatmaps.tensor)
         self._seen[camera.name] = seen
-        filled = run("window", self._window.push, heatmaps)
-        if filled is None:
-            raise RuntimeError("the window dropped an observation that was in order")
+        (filled,) = run("window", self._window.push, heatmaps)
         fused = run("spatial sampled_view", self._spatial.apply, filled)
         warped = run("temporal", self._temporal.apply, fused)
         skeletons = run("triangulation (tracker)", self._triangulation.apply, warped)

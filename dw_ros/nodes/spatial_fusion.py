@@ -30,13 +30,22 @@ class SpatialFusionNode(DwNode):
         Parameter(
             "lateness_ms", 100, "An observation later than this behind the newest is dropped.", 0, 60_000
         ),
+        Parameter(
+            "lookahead_ms",
+            0,
+            "0: every set at once, filled with what was seen before. More: each waits for lookahead_ms and "
+            "lateness_ms, filled with the maps nearest in time, before or after.",
+            0,
+            1000,
+        ),
     )
 
     def __init__(self, name: str = "spatial_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
         rig = self.rig()
         joints = joint_set(self.value("joint_set"))
-        settings = WindowSettings(self.value("max_age_ms") * 1_000_000, self.value("lateness_ms") * 1_000_000)
+        names = ("max_age_ms", "lateness_ms", "lookahead_ms")
+        settings = WindowSettings(*(self.value(name) * 1_000_000 for name in names))
         self._window = Window(rig.names, settings)
         self._fusion = SpatialFusion(rig, self.value("form"), self.value("own_weight"))
         self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.LARGE)
@@ -46,8 +55,7 @@ class SpatialFusionNode(DwNode):
             self.inlet(f"{view}/heatmaps", codec, qos.SENSOR, self._fuse, worker="fusion", queue=2)
 
     def _fuse(self, heatmaps: Heatmaps) -> None:
-        dense = self._window.push(heatmaps)
-        if dense is not None:
+        for dense in self._window.push(heatmaps):
             self._out.send(self._fusion.apply(dense))
 
     def health(self) -> Health:
