@@ -277,7 +277,7 @@ def test_a_saved_run_goes_on_to_the_bit_in_a_new_pipeline(
 
 def test_centred_sets_serve_the_papers_form_better_than_causal_ones(rig: Rig, motion: Motion) -> None:
     """Maps of both sides of the target lag by half a tick in the mean, not by one and a half; the rest is the
-    streaks of the epipolar maxima. The tracker sees every exposure at its own time anyway: the same skeletons, later."""
+    streaks of the epipolar maxima. The tracker sees every exposure at its own time anyway: the same."""
     observations = interleaved(rig, motion)
     medians, tracked = {}, []
     for lookahead_ns in (0, 34_000_000):
