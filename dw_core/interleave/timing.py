@@ -84,7 +84,7 @@ def measured_schedule(
     if slow.period_ns - fast.period_ns > tolerance * fast.period_ns:
         raise ScheduleError(
             f"camera {slow.camera} has a period of {slow.period_ns / 1e6:.6f} ms and camera {fast.camera} "
-            f"one of {fast.period_ns / 1e6:.6f} ms, {1e6 * (slow.period_ns / fast.period_ns - 1):.0f} millionths "
+            f"one of {fast.period_ns / 1e6:.6f} ms, {1e6 * (slow.period_ns / fast.period_ns - 1):.0f} ppm "
             f"apart, expected at most {1e6 * tolerance:.0f} for a common schedule"
         )
     period = round(sum(one.period_ns for one in timings) / len(timings))

@@ -75,7 +75,7 @@ def test_cameras_of_one_clock_have_the_schedule_that_fires_them(
 
 
 def test_clocks_that_differ_have_no_common_schedule() -> None:
-    """50 millionths are 3 ms in a minute."""
+    """50 ppm are 3 ms in a minute."""
     periods = (66_666_666.0, 66_666_700.0, 66_670_000.0, 66_666_680.0)
     timings = [
         camera_timing(name, fire(period, k * 16_000_000, 300))
@@ -83,7 +83,7 @@ def test_clocks_that_differ_have_no_common_schedule() -> None:
     ]
     with pytest.raises(ScheduleError) as error:
         measured_schedule(timings)
-    words = ("camera cam03 has a period of 66.670000 ms", "camera cam01 one of 66.666666 ms", "50 millionths")
+    words = ("camera cam03 has a period of 66.670000 ms", "camera cam01 one of 66.666666 ms", "50 ppm")
     assert all(word in str(error.value) for word in words), error.value
     assert measured_schedule(timings, tolerance=1e-4).period_ns == 66_667_512
     assert timings[2].rate_hz == pytest.approx(1e3 / 66.67)
