@@ -19,7 +19,6 @@ from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import Rig
 from dw_core.geometry.triangulation import triangulate
-from dw_core.heatmaps.decode import decode_view
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowState
 from dw_core.skeleton import JointSet
 from dw_core.tracking.tracker import SkeletonTracker, TrackerState
@@ -128,11 +127,11 @@ class Triangulation:
 
     def _track(self, dense: DenseSet) -> Skeleton3D:
         (fresh,) = (view for view in dense.views if view.view == dense.fresh)
-        self._tracker.update(decode_view(fresh.view, dense.target_ns, fresh.crop, fresh.tensor))
+        self._tracker.update(fresh.joints)
         return self._tracker.at(dense.target_ns)
 
     def _solve(self, dense: DenseSet) -> Skeleton3D:
-        seen = [decode_view(v.view, dense.target_ns, v.crop, v.tensor) for v in dense.views]
+        seen = [view.joints for view in dense.views]
         J = len(self._joints)
         if len(seen) < 2:
             return _nobody(dense, self._joints)

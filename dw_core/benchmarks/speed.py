@@ -25,14 +25,13 @@ import onnxruntime
 from dw_core.backends.movenet import BIAS_PX, Movenet
 from dw_core.backends.network import sample_crop
 from dw_core.backends.person_crop import PersonCrop
-from dw_core.data import assets
+from dw_core.data import assets, messages
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion, plain_epipolar_maximum
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import MAX_VIEWS, MIN_VIEWS, Array, Camera, Rig, project
 from dw_core.geometry.crop import Crop, apply_affine, crop_around
 from dw_core.geometry.triangulation import triangulate
-from dw_core.heatmaps.decode import decode_view
 from dw_core.heatmaps.render import render_gaussians
 from dw_core.interleave.schedule import uniform_schedule
 from dw_core.interleave.window import Window
@@ -64,7 +63,7 @@ PRECISIONS: tuple[assets.Precision, ...] = ("int8", "float32")
 BATCH_FRAMES, BATCH_REPEATS = 10_000, 3
 OTHER_NETWORKS_EVERY = 4  # ticks
 PIPELINE = ("window", "spatial sampled_view", "temporal", "triangulation (tracker)")
-# `decode` is what the heatmap node does with the maps; the tracker decodes the fused ones again.
+# `decode` is what the heatmap node does with the maps; nobody decodes the same maps again.
 AFTER_NETWORK = ("decode", *PIPELINE)
 TOTAL, PIPELINE_TOTAL, PASS = "everything after the network", "of that, window to skeleton", "network pass"
 
@@ -125,7 +124,9 @@ def rendered(camera: Camera, joints: Array, crop: Crop, cells: int, stamp_ns: in
     """What a perfect network would see."""
     places = apply_affine(crop.to_cells(cells), project(camera, joints))
     sigma = PEAK_SIGMA_CELLS * cells / CELLS
-    return Heatmaps(camera.name, stamp_ns, crop, render_gaussians(places, cells, sigma))
+    # rounded, as the heatmap node does: no network's maps fade out through numbers as small as Gaussians do
+    maps = messages.from_wire(messages.to_wire(render_gaussians(places, cells, sigma)))
+    return Heatmaps(camera.name, stamp_ns, crop, maps)
 
 
 class Scene:
@@ -160,8 +161,7 @@ class Scene:
         run, camera = self.watch.run, self.rig[self.rig.index(shot.camera)]
         crop = run("crop and network", self._infer, camera, shot.stamp_ns)
         heatmaps = rendered(camera, walker(shot.stamp_ns / NS), crop, CELLS, shot.stamp_ns)
-        seen = run("decode", decode_view, camera.name, shot.stamp_ns, crop, heatmaps.tensor)
-        self._seen[camera.name] = seen
+        self._seen[camera.name] = run("decode", lambda: heatmaps.joints)
         (filled,) = run("window", self._window.push, heatmaps)
         fused = run("spatial sampled_view", self._spatial.apply, filled)
         warped = run("temporal", self._temporal.apply, fused)
@@ -190,10 +190,9 @@ class Scene:
 
 def with_new_crops(dense: DenseSet) -> DenseSet:
     """The set with crops that no earlier observation had: each moved by its stamp, 0.001 px per second."""
-    views = (
-        replace(v, crop=replace(v.crop, left=v.crop.left + 1e-12 * v.source_stamp_ns)) for v in dense.views
-    )
-    return replace(dense, views=tuple(views))
+    seen = (v.seen for v in dense.views)
+    moved = (replace(h, crop=replace(h.crop, left=h.crop.left + 1e-12 * h.stamp_ns)) for h in seen)
+    return replace(dense, views=tuple(DenseView(h, h.tensor) for h in moved))
 
 
 def measure(views: Sequence[int], ticks: int, threads: int, command: str, progress: bool) -> dict[str, Any]:
@@ -298,7 +297,7 @@ def _dense_view(camera: Camera, joints: Array) -> DenseView:
     if crop is None:
         raise RuntimeError("the walker has left the images")
     maps = rendered(camera, joints, crop, REFERENCE_CELLS).tensor
-    return DenseView(camera.name, 0, crop, maps, maps)
+    return DenseView(Heatmaps(camera.name, 0, crop, maps), maps)
 
 
 def _plain(rig: Rig, views: Sequence[DenseView], fresh: DenseView) -> list[Float32Array]:

@@ -124,7 +124,7 @@ def dense_set(message: Any) -> DenseSet:
     raw = tensor(message.raw) if message.stage < Stage.TEMPORAL else maps
     crops = np.array(message.crops, dtype=np.float64).reshape(-1, 3)
     views = tuple(
-        DenseView(name, time_ns(stamp), _crop(crop), seen, estimate)
+        DenseView(Heatmaps(name, time_ns(stamp), _crop(crop), seen), estimate)
         for name, stamp, crop, seen, estimate in zip(
             message.views, message.source_stamps, crops, raw, maps, strict=True
         )

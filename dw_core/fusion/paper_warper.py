@@ -6,13 +6,9 @@ Dai et al., "Deformable Convolutional Networks", ICCV 2017. 7.878 M parameters f
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from dw_core.errors import AssetError
 
 BLOCKS = 20
 WIDTH = 128
@@ -87,27 +83,3 @@ class PaperWarper(nn.Module):
             for offset, weight, d in zip(self.offsets, self.weights, DILATIONS, strict=True)
         ]
         return torch.stack(warped).mean(0)
-
-
-def save_warper(warper: PaperWarper, path: Path) -> None:
-    """Write the weights as a state dict, which `load_warper` reads."""
-    torch.save(warper.state_dict(), path)
-
-
-def load_warper(path: Path) -> PaperWarper:
-    """Warper in evaluation mode from a state dict. Raises AssetError when it is none of this network."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise AssetError(f"Warper weights {path} do not exist, expected a file written by training") from None
-    except Exception as error:
-        raise AssetError(f"Warper weights {path} cannot be read as a torch state dict: {error}") from error
-    first = state.get("blocks.0.conv1.weight") if isinstance(state, dict) else None
-    if not isinstance(first, Tensor) or first.ndim != 4:
-        raise AssetError(f"Warper weights {path} hold no 'blocks.0.conv1.weight', expected a PaperWarper's")
-    warper = PaperWarper(first.shape[1])
-    try:
-        warper.load_state_dict(state)
-    except RuntimeError as error:
-        raise AssetError(f"Warper weights {path} do not fit the paper's Warper: {error}") from error
-    return warper.eval()

@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array
 from dw_core.geometry.crop import Crop, apply_affine
-from dw_core.types import Float32Array, Skeleton2D
+
+Float32Array = npt.NDArray[np.float32]
 
 # Maxima below this are no joint (the paper's threshold).
 MIN_CONFIDENCE = 0.01
@@ -90,9 +92,3 @@ def _moments(near: Float32Array, step: Array) -> tuple[Array, Array]:
     xx, yy = (columns * dx * dx).sum(1), (rows * dy * dy).sum(1)
     xy = np.einsum("jyx,jy,jx->j", near, dy, dx, optimize=False)
     return mean, np.stack((np.stack((xx, xy), -1), np.stack((xy, yy), -1)), -2) / mass[:, None, None]
-
-
-def decode_view(view: str, stamp_ns: int, crop: Crop, tensor: Float32Array) -> Skeleton2D:
-    """The joints of one view's heatmaps (J, n, n), as seen at a time."""
-    joints = decode(tensor, crop)
-    return Skeleton2D(view, stamp_ns, joints.pixels, joints.covariance, joints.confidence)

@@ -157,7 +157,7 @@ class Window:
             if seen is None:
                 self.counters["missing"] += 1
                 continue
-            views.append(DenseView(view, seen.stamp_ns, seen.crop, seen.tensor, seen.tensor))
+            views.append(DenseView(seen, seen.tensor))
         return DenseSet(fresh.stamp_ns, fresh.view, tuple(views), Stage.FILLED, fresh.stamps)
 
     def _nearest(self, view: str, stamp_ns: int) -> Heatmaps | None:

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "dw_core").rglob("*.py"))
-# The Warper is a torch module.
-NEEDS_TORCH = {"dw_core.fusion.paper_warper"}
+# The Warpers as they are trained are torch modules.
+NEEDS_TORCH = {f"dw_core.fusion.{name}" for name in ("fast_warper", "paper_warper", "torch_weights")}
 ROS = ("rclpy", "rcl_interfaces", "rosidl_runtime_py", "ament_index_python", "builtin_interfaces", "dw_ros")
 
 
