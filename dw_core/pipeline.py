@@ -16,7 +16,7 @@ import numpy as np
 
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion
-from dw_core.fusion.warper import TemporalFusion
+from dw_core.fusion.warper import TemporalFusion, TemporalState
 from dw_core.geometry.camera import Rig
 from dw_core.geometry.triangulation import triangulate
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowState
@@ -173,6 +173,7 @@ class PipelineState:
     """
 
     window: WindowState
+    temporal: TemporalState
     triangulation: TriangulationState
 
 
@@ -194,11 +195,12 @@ class InterleavedPipeline:
     @property
     def state(self) -> PipelineState:
         """What the stages know now. Raises ConfigError when set to that of a window of other views."""
-        return PipelineState(self._window.state, self._triangulation.state)
+        return PipelineState(self._window.state, self._temporal.state, self._triangulation.state)
 
     @state.setter
     def state(self, state: PipelineState) -> None:
-        self._window.state, self._triangulation.state = state.window, state.triangulation
+        self._window.state, self._temporal.state = state.window, state.temporal
+        self._triangulation.state = state.triangulation
 
     def push(self, heatmaps: Heatmaps) -> Skeleton3D | None:
         """The newest skeleton that is due with the observation, or None when none is (where nothing is waited
