@@ -178,9 +178,7 @@ class Scene:
         crop = run("crop and network", self._infer, camera, shot.stamp_ns)
         heatmaps = rendered(camera, walker(shot.stamp_ns / NS), crop, CELLS, shot.stamp_ns)
         self._seen[camera.name] = run("decode", lambda: heatmaps.joints)
-        filled = run("window", self._window.push, heatmaps)
-        if filled is None:
-            raise RuntimeError("the window dropped an observation that was in order")
+        (filled,) = run("window", self._window.push, heatmaps)
         fused = run("spatial sampled_view", self._spatial.apply, filled)
         warped = run("temporal (fast Warper)", self._temporal.apply, fused)
         skeletons = run("triangulation (tracker)", self._triangulation.apply, warped)
