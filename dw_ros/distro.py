@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import TransformStamped
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 
 from dw_core.errors import ConfigError, MediaError
@@ -114,6 +113,8 @@ def quaternion(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, 
         matrix[:3, :3] = rotation
         x, y, z, w = quaternion_from_matrix(matrix)
     else:
+        from scipy.spatial.transform import Rotation
+
         x, y, z, w = Rotation.from_matrix(rotation).as_quat()
     return float(x), float(y), float(z), float(w)
 

@@ -78,7 +78,7 @@ def source_pencil(
 ) -> SourcePencil | None:
     """Sampling of one camera's crop along the pencil; None when the lens reaches none of the crop.
 
-    `rays`: the crop's `outline_rays`; `cell_angle`: the smallest angle that a cell subtends.
+    `rays` (n, n, 2): the crop's `outline_rays`; `cell_angle`: the smallest angle of a cell, radians.
     """
     plane, inside = pencil.angles(camera, rays)
     edge = np.concatenate((plane[0, :-1], plane[:-1, -1], plane[-1, :0:-1], plane[:0:-1, 0]))
@@ -333,9 +333,13 @@ class SpatialFusion:
         return tuple(fused)
 
     def _mix(self, own: Float32Array, other: Float32Array) -> Float32Array:
-        weight = np.float32(self.own_weight)
-        mixed: Float32Array = weight * own + (1 - weight) * other
-        return mixed
+        mixed = cv2.addWeighted(_flat(own), self.own_weight, _flat(other), 1 - self.own_weight, 0.0)
+        return np.asarray(mixed, dtype=np.float32).reshape(own.shape)
+
+
+def _flat(maps: Float32Array) -> Float32Array:
+    """Maps (J, n, n) as a matrix, which is all that OpenCV's arithmetic knows."""
+    return maps.reshape(len(maps), -1)
 
 
 def _check_maps(views: tuple[DenseView, ...]) -> None:

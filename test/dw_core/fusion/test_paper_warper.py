@@ -1,32 +1,16 @@
-import subprocess
-import sys
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 
-from dw_core.errors import AssetError, ConfigError
 from dw_core.fusion.paper_warper import PaperWarper, deform_conv2d
-from dw_core.geometry.crop import Crop
-from dw_core.types import DenseSet, DenseView, Heatmaps, Stage
 
 
 @pytest.fixture(scope="module")
 def warper():
     torch.manual_seed(0)
     return PaperWarper(3).eval()
-
-
-def dense(joints=3):
-    rng = np.random.default_rng(0)
-    views = []
-    for name in ("a", "b", "c"):
-        raw, fused = rng.random((2, joints, 24, 24), dtype=np.float32)
-        seen = Heatmaps(name, 0, Crop(0.0, 0.0, 100.0), raw)
-        views.append(DenseView(seen, raw if name == "b" else fused))
-    return DenseSet(5, "b", tuple(views), Stage.SPATIAL)
 
 
 def test_parameter_count_is_the_papers():
