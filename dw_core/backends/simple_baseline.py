@@ -43,6 +43,7 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (N, C, h, w) to (N, 4 width, h / stride, w / stride)."""
         y = functional.relu(self.bn1(self.conv1(x)))
         y = functional.relu(self.bn2(self.conv2(y)))
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -50,7 +51,7 @@ class Bottleneck(nn.Module):
 
 
 class SimpleBaseline(nn.Module):
-    """Images (N, 3, s, s) as `normalise` gives them, s a multiple of 32, to heatmaps (N, J, s/4, s/4)."""
+    """The whole network for J joints, with random weights."""
 
     def __init__(self, joints: int) -> None:
         super().__init__()
@@ -77,6 +78,7 @@ class SimpleBaseline(nn.Module):
         self.final_layer = nn.Conv2d(channels, joints, 1)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, s, s) as `normalise` gives them, s a multiple of 32, to heatmaps (N, J, s/4, s/4)."""
         x = functional.relu(self.bn1(self.conv1(images)))
         x = functional.max_pool2d(x, 3, 2, 1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from dw_core.errors import ConfigError
-from dw_core.heatmaps.decode import DISK_RADIUS_FRACTION, FLOOR_CELLS, MIN_CONFIDENCE, SHAPE_FRACTION
+from dw_core.heatmaps.decode import (
+    CONTRAST,
+    DISK_RADIUS_FRACTION,
+    FLOOR_CELLS,
+    LEVEL,
+    MIN_HEIGHT,
+    SHAPE_FRACTION,
+)
 
 # The paper's temperature.
 TEMPERATURE = 0.05
@@ -72,24 +79,27 @@ def decode(maps: Tensor) -> Joints:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    unseen = ~(height >= MIN_CONFIDENCE)
+    unseen = ~(height >= MIN_HEIGHT)
     maps = maps.masked_fill(unseen[..., None, None], 0.0)  # so that no NaN is summed, nor a gradient of it
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
     centroid, shape = _moments(maps.clamp(min=0).masked_fill(~disk, 0.0), dx, dy)
     cells = peak + centroid
     height2, other = _highest(maps.masked_fill(disk, 0.0))
-    # as in decode.py: the chance that the lower of two peaks is the joint
-    alone = ~(height2 > MIN_CONFIDENCE)
-    ratio = height.masked_fill(unseen, 0.0) / height2.masked_fill(alone, 1.0)
-    chance = (1 / (1 + ratio**4)).masked_fill(alone, 0.0)
+    # what the odds and the certainty are stands in decode.py
+    alone = ~(height2 > MIN_HEIGHT)
+    height = height.masked_fill(unseen, 1.0)
+    odds2 = (height2.masked_fill(alone, 0.0) / height) ** CONTRAST
+    confidence = 1 / (1 + odds2 + (LEVEL / height) ** CONTRAST)
+    chance = odds2 / (1 + odds2)
     away = other - cells
     floor = FLOOR_CELLS**2 * torch.eye(2, device=maps.device, dtype=maps.dtype)
-    covariance = SHAPE_FRACTION**2 * shape + floor
+    certainty = height.clamp(MIN_HEIGHT, 1.0)[..., None, None]
+    covariance = (SHAPE_FRACTION**2 * shape + floor) / certainty
     covariance = covariance + chance[..., None, None] * away[..., :, None] * away[..., None, :]
     return Joints(
         cells.masked_fill(unseen[..., None], torch.nan),
         covariance.masked_fill(unseen[..., None, None], torch.nan),
-        height.clamp(0.0, 1.0).masked_fill(unseen, 0.0),
+        confidence.masked_fill(unseen, 0.0),
     )
 
 
@@ -122,7 +132,7 @@ def soft_argmax(maps: Tensor) -> Tensor:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    unseen = ~(height >= MIN_CONFIDENCE)
+    unseen = ~(height >= MIN_HEIGHT)
     # relative to the maximum the exponentials neither overflow nor vanish
     maps = (maps - height.detach()[..., None, None]).masked_fill(unseen[..., None, None], 0.0)
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
