@@ -90,6 +90,47 @@ class PencilUpload:
         return _normalised(uploaded, n), looks
 
 
+class PencilBank:
+    """The pencils of all ordered pairs of a rig in tensors that stay where they are: samples (P, S, K, 2) and
+    places (P, n, n). When a pair needs more room, all move, and `generation` tells."""
+
+    def __init__(self, rig: Rig, cells: int, device: torch.device) -> None:
+        self.generation = 0
+        self._upload = PencilUpload(rig, cells, device)
+        self._views, P = len(rig), len(rig) * len(rig)
+        side = -(-2 * cells // SHAPE_STEP) * SHAPE_STEP
+        self._samples = torch.full((P, side, side, 2), FAR_OUTSIDE, device=device)
+        self._places = torch.full((P, cells, cells), FAR_OUTSIDE, device=device)
+        self._held: dict[int, Tensor] = {}
+
+    def place(self, target: int, source: int) -> int:
+        """Where the pair is."""
+        return target * self._views + source
+
+    def update(self, target: int, source: int, target_crop: Crop, source_crop: Crop) -> None:
+        """Bring a pair up to its crops; nothing is done when it is."""
+        p = self.place(target, source)
+        samples, places = self._upload.pair(target, source, target_crop, source_crop)
+        if self._held.get(p) is places:
+            return
+        S, K, _ = samples.shape
+        _, room_s, room_k, _ = self._samples.shape
+        if S > room_s or K > room_k:
+            grown = self._samples.new_full(
+                (len(self._samples), max(S, room_s), max(K, room_k), 2), FAR_OUTSIDE
+            )
+            grown[:, :room_s, :room_k] = self._samples
+            self._samples, self.generation = grown, self.generation + 1
+        self._samples[p] = FAR_OUTSIDE
+        self._samples[p, :S, :K] = samples
+        self._places[p] = places
+        self._held[p] = places
+
+    def take(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (N, S, K, 2) and places (N, n, n) of pairs (N,)."""
+        return self._samples[pairs], self._places[pairs]
+
+
 def _normalised(places: Tensor, count: int) -> Tensor:
     """Places among `count` cells, whose first centre is 0, in the coordinates of `grid_sample`."""
     return (2 * places + 1) / count - 1
