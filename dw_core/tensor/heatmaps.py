@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from dw_core.errors import ConfigError
-from dw_core.heatmaps.decode import DISK_RADIUS_FRACTION, FLOOR_CELLS, MIN_CONFIDENCE, SHAPE_FRACTION
+from dw_core.heatmaps.decode import (
+    CONTRAST,
+    DISK_RADIUS_FRACTION,
+    FLOOR_CELLS,
+    LEVEL,
+    MIN_HEIGHT,
+    SHAPE_FRACTION,
+)
 
 # The paper's temperature.
 TEMPERATURE = 0.05
@@ -72,24 +79,25 @@ def decode(maps: Tensor) -> Joints:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    seen = height >= MIN_CONFIDENCE
+    seen = height >= MIN_HEIGHT
     maps = torch.where(seen[..., None, None], maps, 0.0)  # so that no NaN is summed, nor any gradient of it
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
     centroid, shape = _moments(torch.where(disk, maps.clamp(min=0), 0.0), dx, dy)
     cells = peak + centroid
     height2, other = _highest(torch.where(disk, 0.0, maps))
-    # as in decode.py: the chance that the lower of two peaks is the joint
-    second = height2 > MIN_CONFIDENCE
-    ratio = torch.where(seen, height, 0.0) / torch.where(second, height2, 1.0)
-    chance = torch.where(second, 1 / (1 + ratio**4), 0.0)
+    # as in decode.py: the odds of a second peak, and of none at all
+    height = torch.where(seen, height, 1.0)
+    odds2 = torch.where(height2 > MIN_HEIGHT, height2 / height, 0.0) ** CONTRAST
+    confidence = 1 / (1 + odds2 + (LEVEL / height) ** CONTRAST)
+    chance = odds2 / (1 + odds2)
     away = other - cells
     floor = FLOOR_CELLS**2 * torch.eye(2, device=maps.device, dtype=maps.dtype)
-    covariance = SHAPE_FRACTION**2 * shape + floor
+    covariance = (SHAPE_FRACTION**2 * shape + floor) / height.clamp(max=1.0)[..., None, None]
     covariance = covariance + chance[..., None, None] * away[..., :, None] * away[..., None, :]
     return Joints(
         torch.where(seen[..., None], cells, torch.nan),
         torch.where(seen[..., None, None], covariance, torch.nan),
-        torch.where(seen, height.clamp(0.0, 1.0), 0.0),
+        torch.where(seen, confidence, 0.0),
     )
 
 
@@ -122,7 +130,7 @@ def soft_argmax(maps: Tensor) -> Tensor:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    seen = height >= MIN_CONFIDENCE
+    seen = height >= MIN_HEIGHT
     # relative to the maximum the exponentials neither overflow nor vanish
     maps = torch.where(seen[..., None, None], maps - height.detach()[..., None, None], 0.0)
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
