@@ -95,7 +95,7 @@ class FastWarperCpu:
         x = np.maximum(x + (a["neighbours"].T @ x) @ a["mix.weight"] + a["mix.bias"], 0)
         x = np.maximum(x @ a["hidden.weight"] + a["hidden.bias"], 0)
         out = x @ a["out.weight"] + a["out.bias"]
-        reach = np.float32((REACH * w, REACH * h))
+        reach = np.array((REACH * w, REACH * h), dtype=np.float32)
         return reach * np.tanh(out[..., :2] / reach), _sigmoid(out[..., 2] + KEEP_BIAS) / _sigmoid(KEEP_BIAS)
 
 

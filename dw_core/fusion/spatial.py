@@ -15,6 +15,7 @@ Cells whose line misses the source's crop get 0, as in the published code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -65,45 +66,45 @@ class SourcePencil:
     parts: tuple[tuple[slice, slice], ...]
 
 
-def _span(angles: Array) -> tuple[float, float]:
-    """The shortest arc (start, length) of the circle that holds all angles, radians."""
-    angles = np.sort(angles % (2 * np.pi))
-    gaps = np.diff(np.append(angles, angles[0] + 2 * np.pi))
-    widest = int(np.argmax(gaps))
-    return float(angles[(widest + 1) % len(angles)]), float(2 * np.pi - gaps[widest])
-
-
 def source_pencil(
-    camera: Camera, crop: Crop, rays: Array, cell_angle: float, cells: int, pencil: PlanePencil
+    camera: Camera, crop: Crop, edge: Array, cell_angle: float, cells: int, pencil: PlanePencil
 ) -> SourcePencil | None:
     """Sampling of one camera's crop along the pencil; None when the lens reaches none of the crop.
 
-    `rays` (n, n, 2): the crop's `outline_rays`; `cell_angle`: the smallest angle of a cell, radians.
+    `edge` (N, 2): rays along the edge of the crop in turn, those that the lens reaches; `cell_angle`: the
+    smallest angle of a cell, radians.
     """
-    plane, inside = pencil.angles(camera, rays)
-    edge = np.concatenate((plane[0, :-1], plane[:-1, -1], plane[-1, :0:-1], plane[:0:-1, 0]))
-    edge = edge[np.isfinite(edge)]
     if len(edge) < 3:
         return None
-    low, high = float(np.nanmin(inside)), float(np.nanmax(inside))
-    widest = 1.0 if low < np.pi / 2 < high else max(np.sin(low), np.sin(high))
-    turn = (np.diff(edge, append=edge[0]) + np.pi) % (2 * np.pi) - np.pi
-    if abs(turn.sum()) > np.pi:  # the edge winds around an epipole: it lies inside of the crop
-        start, length = -np.pi, 2 * np.pi
-        low, high = (0.0, high) if high < np.pi / 2 else (low, np.pi)
-    else:
-        start, length = _span(edge)
+    start, length, low, high = _span(*pencil.angles(camera, edge))
+    widest = 1.0 if low < math.pi / 2 < high else max(math.sin(low), math.sin(high))
     most = MAX_LINES_PER_CELL * cells
     lines = min(_count(length * widest / cell_angle), most)
     samples = min(_count((high - low) / cell_angle), most)
-    nodes = int(length / NODE_ANGLE_RAD) + 5
-    planes, insides = np.linspace(start, start + length, nodes), np.linspace(low, high, NODES_INSIDE)
+    nodes = _up_to_8(length / NODE_ANGLE_RAD + 4)
+    planes, insides = start + length * _ramp(nodes), low + (high - low) * _ramp(NODES_INSIDE)
     where = pencil.cells(camera, crop, cells, planes[None, :], insides[:, None])
     where = np.where(np.isfinite(where), where, FAR_OUTSIDE).astype(np.float32)
     along, across = _even_places(NODES_INSIDE, samples), _even_places(nodes, lines)
     map_x, map_y = (along @ (where[..., axis] @ across.T) for axis in range(2))
-    start = (start + np.pi) % (2 * np.pi) - np.pi  # as plane angles are
+    start = (start + math.pi) % (2 * math.pi) - math.pi  # as plane angles are
     return SourcePencil(map_x, map_y, start, length / (lines - 1), _parts(map_x, map_y, cells))
+
+
+def _span(plane: Array, inside: Array) -> tuple[float, float, float, float]:
+    """What a crop spans: start and length of the arc of planes, first and last angle within planes; from the
+    angles (N,) of its edge in turn, radians."""
+    low, high = float(inside.min()), float(inside.max())
+    turn = (plane - np.roll(plane, 1) + np.pi) % (2 * np.pi) - np.pi
+    if abs(turn.sum()) > np.pi:  # the edge winds around an epipole: it lies inside of the crop
+        return (
+            (-math.pi, 2 * math.pi, 0.0, high)
+            if high < math.pi / 2
+            else (-math.pi, 2 * math.pi, low, math.pi)
+        )
+    along = np.cumsum(turn) + (plane[0] - turn[0])  # without jumps
+    start = float(along.min())
+    return start, float(along.max()) - start, low, high
 
 
 def _parts(map_x: Float32Array, map_y: Float32Array, cells: int) -> tuple[tuple[slice, slice], ...]:
@@ -118,10 +119,22 @@ def _parts(map_x: Float32Array, map_y: Float32Array, cells: int) -> tuple[tuple[
     return tuple(parts)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _even_places(nodes: int, count: int) -> Float32Array:
     """(count, nodes): linear interpolation to `count` places, evenly from the first node to the last."""
-    return interpolation_matrix(nodes, np.linspace(0, nodes - 1, count)).astype(np.float32)
+    return interpolation_matrix(nodes, (nodes - 1) * _ramp(count)).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _ramp(count: int) -> Array:
+    """(count,): evenly from 0 to 1."""
+    return np.linspace(0, 1, count)
+
+
+def _edge(rays: Array) -> Array:
+    """Those along the edge of rays (n, n, 2) over a crop, in turn, less what the lens cannot reach (N, 2)."""
+    edge = np.concatenate((rays[0, :-1], rays[:-1, -1], rays[-1, :0:-1], rays[:0:-1, 0]))
+    return edge[np.isfinite(edge[:, 0])]
 
 
 def _cell_angle(rays: Array, cells: int) -> float:
@@ -133,7 +146,12 @@ def _cell_angle(rays: Array, cells: int) -> float:
 
 
 def _count(extent_cells: float) -> int:
-    return max(int(np.ceil(extent_cells * SAMPLES_PER_CELL)), 8)
+    return _up_to_8(extent_cells * SAMPLES_PER_CELL)
+
+
+def _up_to_8(count: float) -> int:
+    """The next multiple of 8: there are then few sizes, and what belongs to a size is known already."""
+    return 8 * max(math.ceil(count / 8), 1)
 
 
 def profile_places(plane: Array, source: SourcePencil) -> Float32Array:
@@ -166,9 +184,10 @@ def look_up(profile: Float32Array, places: Float32Array) -> Float32Array:
 
 @dataclass(frozen=True, eq=False)
 class _CropRays:
-    """What one view's crop looks at: outline rays, cell rays, and the smallest angle of a cell."""
+    """What one view's crop looks at: rays along its edge, rays of its cells, and the smallest angle of a
+    cell."""
 
-    outline: Array
+    edge: Array
     cells: Array
     cell_angle: float
 
@@ -208,7 +227,7 @@ class PencilGeometry:
 
         def make() -> SourcePencil | None:
             rays, pencil = self._crop_rays(source, crop, cells), self._pencil(target, source)
-            return source_pencil(self.rig[source], crop, rays.outline, rays.cell_angle, cells, pencil)
+            return source_pencil(self.rig[source], crop, rays.edge, rays.cell_angle, cells, pencil)
 
         return self._lines.get((target, source), (crop, cells), make)
 
@@ -241,7 +260,7 @@ class PencilGeometry:
     def _crop_rays(self, view: int, crop: Crop, cells: int) -> _CropRays:
         def make() -> _CropRays:
             outline = outline_rays(self.rig[view], crop)
-            return _CropRays(outline, cell_rays(outline, cells), _cell_angle(outline, cells))
+            return _CropRays(_edge(outline), cell_rays(outline, cells), _cell_angle(outline, cells))
 
         return self._rays.get(view, (crop, cells), make)
 

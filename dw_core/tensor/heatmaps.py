@@ -85,7 +85,7 @@ def decode(maps: Tensor) -> Joints:
     centroid, shape = _moments(maps.clamp(min=0).masked_fill(~disk, 0.0), dx, dy)
     cells = peak + centroid
     height2, other = _highest(maps.masked_fill(disk, 0.0))
-    # what the odds and the certainty are stands in decode.py
+    # as in decode.py: the odds of a second peak, and of none at all
     alone = ~(height2 > MIN_HEIGHT)
     height = height.masked_fill(unseen, 1.0)
     odds2 = (height2.masked_fill(alone, 0.0) / height) ** CONTRAST
@@ -93,8 +93,7 @@ def decode(maps: Tensor) -> Joints:
     chance = odds2 / (1 + odds2)
     away = other - cells
     floor = FLOOR_CELLS**2 * torch.eye(2, device=maps.device, dtype=maps.dtype)
-    certainty = height.clamp(MIN_HEIGHT, 1.0)[..., None, None]
-    covariance = (SHAPE_FRACTION**2 * shape + floor) / certainty
+    covariance = (SHAPE_FRACTION**2 * shape + floor) / height.clamp(max=1.0)[..., None, None]
     covariance = covariance + chance[..., None, None] * away[..., :, None] * away[..., None, :]
     return Joints(
         cells.masked_fill(unseen[..., None], torch.nan),

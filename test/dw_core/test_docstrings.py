@@ -70,7 +70,10 @@ def findings(source: str) -> list[str]:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
             out.append(f"class {node.name} has no docstring")
     for function in filter(is_public, public_functions(tree)):
-        is_property = any(ast.unparse(d) == "property" for d in function.node.decorator_list)
+        decorators = [ast.unparse(d) for d in function.node.decorator_list]
+        if any(d.endswith(".setter") for d in decorators):
+            continue  # the property tells
+        is_property = "property" in decorators
         if not function.doc and not is_property and len(function.node.body) > 1:
             out.append(f"{function.name} has no docstring")
         elif ARRAY.search(signature(function.node)) and not SHAPE.search(function.both):
