@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dw_core.backends.simple_baseline import SimpleBaseline, normalise
 from dw_core.errors import CalibrationError
@@ -110,6 +111,57 @@ def test_joints_of_all_views_are_those_of_the_numpy_stages(rig, person, tmp_path
         for unseen in set(rig.names) - {view.view for view in dense.views}:
             assert k < 3 and np.isnan(found[unseen].pixels).all() and not found[unseen].confidence.any()
     assert moved > 1.0  # the stages between do something
+
+
+class Operators(TorchDispatchMode):
+    """Names of all operators that run below."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+# A tensor made of numbers of the host, a number read back, a shape that depends on values: each waits for the
+# stream, which no CUDA graph may do while it is captured.
+WAITING = {
+    "lift_fresh",
+    "lift_fresh_copy",
+    "scalar_tensor",
+    "_local_scalar_dense",
+    "item",
+    "nonzero",
+    "masked_select",
+}
+
+
+@pytest.mark.parametrize("name", WARPERS)
+def test_a_tick_can_be_captured_as_a_graph(rig, person, name):
+    runtime = InterleavedRuntime(
+        rig,
+        SIZE,
+        SIZE // 4,
+        J,
+        image_network(SimpleBaseline(J), CPU, torch.bfloat16),
+        WARPERS[name]()[1],
+        CPU,
+    )
+    runtime.load("cam1", 0, np.zeros((SIZE, SIZE, 3), np.uint8), Crop(0.0, 0.0, 100.0))
+    with torch.no_grad(), Operators() as seen:
+        runtime.compute()
+    assert {"convolution", "grid_sampler_2d", "argmax"} <= seen.names
+    assert not seen.names & WAITING
+
+
+def test_operators_that_wait_are_noticed():
+    with Operators() as seen:
+        values = torch.ones(2)
+        assert float(values.new_tensor((1.0, 2.0)).sum()) == 3.0
+        values[values > 0]
+    assert {"lift_fresh", "_local_scalar_dense"} <= seen.names & WAITING
 
 
 def test_maps_stay_on_the_device_for_whoever_compares(rig, person):
