@@ -144,6 +144,7 @@ class SynchronousRuntime:
         self._joints = Mirror((M, joints, JOINT_VALUES), torch.float32, device)
         self.stages: dict[str, Callable[[], None]] = {"network": self._infer, "decode": self._decode}
         self._work: Callable[[], None] | None = None
+        self._apart: dict[str, Callable[[], None]] | None = None
 
     @torch.inference_mode()
     def push(self, stamp_ns: int, images: Sequence[UInt8Array], crops: Sequence[Crop]) -> list[Skeleton2D]:
@@ -153,6 +154,13 @@ class SynchronousRuntime:
         self.load(images)
         self._work()
         return self.joints(stamp_ns, crops)
+
+    @torch.inference_mode()
+    def apart(self) -> dict[str, Callable[[], None]]:
+        """The stages to be called one by one, in order, on what is loaded."""
+        if self._apart is None:
+            self._apart = {name: captured(stage, self.device) for name, stage in self.stages.items()}
+        return self._apart
 
     @torch.inference_mode()
     def load(self, images: Sequence[UInt8Array]) -> None:
@@ -222,7 +230,9 @@ class InterleavedRuntime:
             "Warper": self._move,
             "decode": self._decode,
         }
+        # with the bank's generation: a bank that had to grow lies elsewhere, and graphs hold addresses
         self._work: tuple[int, Callable[[], None]] | None = None
+        self._apart: tuple[int, dict[str, Callable[[], None]]] | None = None
 
     def push(self, view: str, stamp_ns: int, image: UInt8Array, crop: Crop) -> list[Skeleton2D]:
         """The joints of all M views at the time of a new image (size, size, 3) RGB of one of them; NaN for
@@ -253,10 +263,17 @@ class InterleavedRuntime:
     @torch.inference_mode()
     def run(self) -> None:
         """All stages on what is loaded."""
-        # a bank that had to grow lies elsewhere, and a graph holds addresses
         if self._work is None or self._work[0] != self._bank.generation:
             self._work = (self._bank.generation, captured(self.compute, self.device))
         self._work[1]()
+
+    @torch.inference_mode()
+    def apart(self) -> dict[str, Callable[[], None]]:
+        """The stages to be called one by one, in order, on what is loaded."""
+        if self._apart is None or self._apart[0] != self._bank.generation:
+            stages = {name: captured(stage, self.device) for name, stage in self.stages.items()}
+            self._apart = (self._bank.generation, stages)
+        return self._apart[1]
 
     def compute(self) -> None:
         """All stages, each on what the one before left."""
@@ -276,6 +293,11 @@ class InterleavedRuntime:
         ]
         self._seen[fresh] = (*self._seen[fresh], found[fresh])[-2:]
         return found
+
+    @property
+    def fresh(self) -> int:
+        """The view of the newest image."""
+        return self._target[0]
 
     @property
     def maps(self) -> tuple[Tensor, Tensor, Tensor]:
