@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from dw_core.errors import ConfigError
 
 DEFAULT_VIEWS, DEFAULT_TICKS = "2,4,8,16", 240
+DEFAULT_WARPERS = "fast,paper,none"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, help="of the network; nodes use 1 unless told (default %(default)s)"
     )
     speed.add_argument("--quiet", action="store_true", help="show no progress")
+    summary = "time from a new frame to a pose on a GPU, with each Warper and with cameras in step"
+    gpu = benchmarks.add_parser("gpu", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    gpu.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    gpu.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default %(default)s")
+    gpu.add_argument("--size", type=int, default=384, help="side of the network's images, px (%(default)s)")
+    gpu.add_argument("--ticks", type=int, default=DEFAULT_TICKS, help="poses of each kind (%(default)s)")
+    gpu.add_argument("--warper", default=DEFAULT_WARPERS, help="which of %(default)s, with commas (all)")
+    gpu.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +49,16 @@ def run(args: argparse.Namespace) -> int:
     # As in the nodes (see dw_ros/__init__.py): it is read when numpy is first imported.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    if args.json is not None:
+        _write(args.json, "", "a")  # refused now rather than after minutes of work
+    result, text = _gpu(args) if args.benchmark == "gpu" else _speed(args)
+    print(text)
+    if args.json is not None:
+        _write(args.json, json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def _speed(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from dw_core.benchmarks import speed
 
     try:
@@ -47,14 +67,23 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"--views is '{args.views}', expected numbers with commas, as {DEFAULT_VIEWS}"
         ) from None
-    if args.json is not None:
-        _write(args.json, "", "a")  # refused now rather than after minutes of work
     command = f"dw bench speed --views {args.views} --ticks {args.ticks} --threads {args.threads}"
     result = speed.measure(views, args.ticks, args.threads, command, progress=not args.quiet)
-    print(table(result))
-    if args.json is not None:
-        _write(args.json, json.dumps(result, indent=2) + "\n")
-    return 0
+    return result, table(result)
+
+
+def _gpu(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from dw_core.evaluation import gpu_report
+
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("dw bench gpu needs torch: run `.venv/bin/pip install -r requirements/train.txt`")
+    from dw_core.benchmarks import gpu
+
+    command = f"dw bench gpu --device {args.device} --size {args.size} --ticks {args.ticks}"
+    command += f" --warper {args.warper}"
+    warpers = args.warper.split(",")
+    result = gpu.measure(args.device, args.size, args.ticks, warpers, command, progress=not args.quiet)
+    return result, gpu_report.text(result)
 
 
 def _write(path: Path, text: str, mode: str = "w") -> None:
