@@ -126,9 +126,9 @@ Made by `make gpu` from [results/gpu.json](results/gpu.json); no figure is typed
 - `{result["command"]}`
 
 Interleaved: one camera's frame is cropped and uploaded, goes through the network, is fused with the newest
-maps of the {views - 1} other views, which the Warper moves to its time; all are decoded and copied back, and the
-fresh view's joints go into the tracker, which gives the pose. In step: {views} frames at once, decoded and
-triangulated. The slides report {SLIDES_MS} ms for one pose.
+maps of the {views - 1} other views, which the Warper moves to its time; all are decoded and copied
+back, and the fresh view's joints go into the tracker, which gives the pose. In step: {views} frames at once, decoded
+and triangulated. The slides report {SLIDES_MS} ms for one pose.
 
 {table(TOTAL_HEADER, _totals(result))}
 
@@ -142,8 +142,8 @@ Medians in ms, each stage waited for by itself, which costs more than their sum 
 
 ## Agreement
 
-On {parity["ticks"]} rendered frames: how far the joints of all views lie from those of the numpy stages and ONNX
-Runtime, and what half precision changes. OpenCV rounds places to 1/32 of a cell, the tensors do not. The
+On {parity["ticks"]} rendered frames: how far the joints of all views lie from those of the numpy stages and
+ONNX Runtime, and what half precision changes. OpenCV rounds places to 1/32 of a cell, the tensors do not. The
 network's own maps are {100 * parity["network_bfloat16"]:.2f} % off in bfloat16 (norm, on noise).
 
 {table(PARITY_HEADER, _parity(result))}
