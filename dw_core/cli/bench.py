@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 from pathlib import Path
@@ -32,10 +33,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, help="of the network; nodes use 1 unless told (default %(default)s)"
     )
     speed.add_argument("--quiet", action="store_true", help="show no progress")
+    summary = "memory, CPU and start-up of every node as a process of its own (needs ROS)"
+    nodes = benchmarks.add_parser("nodes", help=summary, description=f"{summary.capitalize()}.")
+    nodes.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    nodes.add_argument(
+        "--duration-s", type=float, default=20.0, help="how long the graph runs (default %(default)s)"
+    )
+    nodes.add_argument("--rate-hz", type=float, help="frames per second of each camera (parameter file: 15)")
+    nodes.add_argument(
+        "--repeats", type=int, default=3, help="starts of each node alone, median (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, write the JSON. Raises ConfigError, AssetError."""
+    if args.json is not None:
+        _write(args.json, "", "a")  # refused now rather than after minutes of work
+    measure = _speed if args.benchmark == "speed" else _nodes
+    result, text = measure(args)
+    print(text)
+    if args.json is not None:
+        _write(args.json, json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def _nodes(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    # named, not imported: dw_core must not depend on dw_ros
+    nodes = importlib.import_module("dw_ros.cli.bench_nodes")
+    result = nodes.run(args)
+    return result, nodes.table(result)
+
+
+def _speed(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     # As in the nodes (see dw_ros/__init__.py): it is read when numpy is first imported.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
@@ -47,14 +76,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"--views is '{args.views}', expected numbers with commas, as {DEFAULT_VIEWS}"
         ) from None
-    if args.json is not None:
-        _write(args.json, "", "a")  # refused now rather than after minutes of work
     command = f"dw bench speed --views {args.views} --ticks {args.ticks} --threads {args.threads}"
     result = speed.measure(views, args.ticks, args.threads, command, progress=not args.quiet)
-    print(table(result))
-    if args.json is not None:
-        _write(args.json, json.dumps(result, indent=2) + "\n")
-    return 0
+    return result, table(result)
 
 
 def _write(path: Path, text: str, mode: str = "w") -> None:
