@@ -1,4 +1,4 @@
-"""What nodes hold as processes is within its limits. Start-up is reported, not asserted: machines are shared."""
+"""What nodes hold as processes is within its limits. Start-up is reported, not asserted."""
 
 from __future__ import annotations
 
