@@ -57,7 +57,8 @@ class JpegFrame:
 class Skeleton2D:
     """One view's joints: pixels (J, 2) of the full image, covariance (J, 2, 2) px^2, confidence (J,).
 
-    Confidence is in [0, 1]; a joint that was not seen is NaN with zero confidence.
+    Confidence is the probability that the joint is there, spread as the covariance says; a joint that was
+    not seen is NaN with zero confidence.
     """
 
     view: str

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
 import cv2
@@ -27,8 +28,10 @@ from dw_core.backends.network import sample_crop
 from dw_core.backends.person_crop import PersonCrop
 from dw_core.data import assets, messages
 from dw_core.errors import ConfigError
+from dw_core.fusion.fast_warper_cpu import parameter_shapes
 from dw_core.fusion.spatial import SpatialFusion, plain_epipolar_maximum
 from dw_core.fusion.warper import TemporalFusion
+from dw_core.fusion.weights import WarperWeights, save_weights
 from dw_core.geometry.camera import MAX_VIEWS, MIN_VIEWS, Array, Camera, Rig, project
 from dw_core.geometry.crop import Crop, apply_affine, crop_around
 from dw_core.geometry.triangulation import triangulate
@@ -62,7 +65,7 @@ REFERENCE_CELLS, REFERENCE_VIEWS, REFERENCE_REPEATS = 96, 4, 5
 PRECISIONS: tuple[assets.Precision, ...] = ("int8", "float32")
 BATCH_FRAMES, BATCH_REPEATS = 10_000, 3
 OTHER_NETWORKS_EVERY = 4  # ticks
-PIPELINE = ("window", "spatial sampled_view", "temporal", "triangulation (tracker)")
+PIPELINE = ("window", "spatial sampled_view", "temporal (fast Warper)", "triangulation (tracker)")
 # `decode` is what the heatmap node does with the maps; nobody decodes the same maps again.
 AFTER_NETWORK = ("decode", *PIPELINE)
 TOTAL, PIPELINE_TOTAL, PASS = "everything after the network", "of that, window to skeleton", "network pass"
@@ -121,12 +124,25 @@ def walker(seconds: float) -> Array:
 
 
 def rendered(camera: Camera, joints: Array, crop: Crop, cells: int, stamp_ns: int = 0) -> Heatmaps:
-    """What a perfect network would see."""
+    """What a perfect network would see of joints (17, 3) in metres."""
     places = apply_affine(crop.to_cells(cells), project(camera, joints))
     sigma = PEAK_SIGMA_CELLS * cells / CELLS
     # rounded, as the heatmap node does: no network's maps fade out through numbers as small as Gaussians do
     maps = messages.from_wire(messages.to_wire(render_gaussians(places, cells, sigma)))
     return Heatmaps(camera.name, stamp_ns, crop, maps)
+
+
+def untrained_warper() -> TemporalFusion:
+    """The stage with a fast Warper of random weights, on which its time does not depend."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: (0.05 * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in parameter_shapes(len(COCO17)).items()
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "random.safetensors")
+        save_weights(WarperWeights("fast", COCO17.joints, arrays), path)
+        return TemporalFusion(path)
 
 
 class Scene:
@@ -146,7 +162,7 @@ class Scene:
         self._window = Window(rig.names)
         self._spatial, self._anew = SpatialFusion(rig), SpatialFusion(rig)
         self._all_views = SpatialFusion(rig, "all_views")
-        self._temporal, self._triangulation = TemporalFusion(), Triangulation(rig, COCO17)
+        self._temporal, self._triangulation = untrained_warper(), Triangulation(rig, COCO17)
 
     def warm_up(self) -> None:
         """Until the person is followed; measures nothing."""
@@ -164,7 +180,7 @@ class Scene:
         self._seen[camera.name] = run("decode", lambda: heatmaps.joints)
         (filled,) = run("window", self._window.push, heatmaps)
         fused = run("spatial sampled_view", self._spatial.apply, filled)
-        warped = run("temporal", self._temporal.apply, fused)
+        warped = run("temporal (fast Warper)", self._temporal.apply, fused)
         skeletons = run("triangulation (tracker)", self._triangulation.apply, warped)
         self._skeleton = skeletons[-1] if skeletons else None
         self.tracked += bool(self._skeleton and self._skeleton.state == TrackingState.TRACKED)
@@ -212,7 +228,7 @@ def measure(views: Sequence[int], ticks: int, threads: int, command: str, progre
     ]
     result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "command": command}
     result |= {"joints": len(COCO17), "cells": CELLS, "ticks": ticks, "network": network.description}
-    result["temporal"] = TemporalFusion().description
+    result["temporal"] = "the fast Warper with random weights: its time does not depend on them"
     result |= _rings(sorted(set(views)), ticks, network, others, progress)
     result["pencil"] = plain_and_pencil(min(REFERENCE_REPEATS, ticks), progress)
     result["batch_triangulation"] = batch_triangulation(min(BATCH_REPEATS, ticks), progress)

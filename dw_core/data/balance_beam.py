@@ -42,7 +42,7 @@ SCALED = {"cam01": (1080, 1906, 7), "cam02": (1080, 1906, 7)}
 # Extra looks at the first frame, to close in on the person from the whole image.
 CLOSING_IN = 2
 # Joints below this confidence do not take part in the fit.
-MIN_CONFIDENCE = 0.3
+MIN_CONFIDENCE = 0.5
 # Noise of a joint in one view, px; residuals beyond it lose influence.
 JOINT_SIGMA_PX = 6.0
 # A prior that is weak beside thousands of joints: it fixes what moving the whole world leaves free.

@@ -18,9 +18,8 @@ from dw_core.fusion.fast_warper_cpu import (
     SAMPLES,
     SAMPLES_PER_MAP,
     SCALARS,
+    WIDTH,
 )
-
-WIDTH = 96
 
 
 class FastWarper(nn.Module):
@@ -49,9 +48,7 @@ class FastWarper(nn.Module):
         move, keep = self.motion(difference, raw, lag, velocity)
         return translate(raw, move) * keep[..., None, None]
 
-    def motion(
-        self, difference: Tensor, raw: Tensor, lag: Tensor, velocity: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def motion(self, difference: Tensor, raw: Tensor, lag: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """Displacements (N, J, 2) in cells, x before y, and the part (N, J) of the height to keep."""
         h, w = raw.shape[-2:]
         height, peak = raw.flatten(2).max(-1)
@@ -97,4 +94,9 @@ def translate(maps: Tensor, move: Tensor) -> Tensor:
         -1,
     )
     moved = functional.grid_sample(maps.reshape(N * J, 1, h, w).to(wide), grid, align_corners=True)
-    return moved.reshape(N, J, h, w).to(maps.dtype)
+    covered = _within(at_y, h)[:, :, None] & _within(at_x, w)[:, None, :]
+    return (moved[:, 0] * covered).reshape(N, J, h, w).to(maps.dtype)
+
+
+def _within(places: Tensor, size: int) -> Tensor:
+    return (places >= 0) & (places <= size - 1)

@@ -6,13 +6,13 @@ measured, the height of the peak, and how the view saw the joint move before; jo
 other once. What it says: by how much to move the map, and how much of its height to keep. It costs
 0.9 MMAC per view of 17 joints where the paper's Warper has 70 GMAC on maps of 96.
 
-fast_warper.py is the same in torch. Displacements agree to rounding, maps to 0.01: OpenCV moves in steps
-of 1/32 cell.
+fast_warper.py is the same in torch; they agree to 1e-4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ from dw_core.types import Float32Array
 SAMPLES, SAMPLES_PER_MAP = 13, 32
 # Of a joint: lag, height of its peak, expected motion in x and y, whether that is known.
 SCALARS = 5
+WIDTH = 96
 # Scales of the inputs: the lag in s and the motion in cells are of order one after them.
 LAG_SCALE, MOTION_SCALE = 10.0, 1 / 12
 # A joint moves at most this part of the map's width.
@@ -34,25 +35,29 @@ REACH = 0.5
 KEEP_BIAS = 4.0
 
 
+def parameter_shapes(joints: int, width: int = WIDTH) -> dict[str, tuple[int, ...]]:
+    """What the weights of a network consist of."""
+    return {
+        "patch.weight": (width, 2 * SAMPLES**2), "patch.bias": (width,),
+        "scalars.weight": (width, SCALARS), "joint": (joints, width), "neighbours": (joints, joints),
+        "mix.weight": (width, width), "mix.bias": (width,),
+        "hidden.weight": (width, width), "hidden.bias": (width,),
+        "out.weight": (3, width), "out.bias": (3,),
+    }  # fmt: skip
+
+
 class FastWarperCpu:
     """Moves stale raw heatmaps to the target time. Raises AssetError for weights of another shape."""
 
     def __init__(self, weights: WarperWeights) -> None:
         arrays, J = weights.arrays, len(weights.joints)
-        width = arrays["hidden.bias"].size if "hidden.bias" in arrays else 0
-        shapes: dict[str, tuple[int, ...]] = {
-            "patch.weight": (width, 2 * SAMPLES**2), "patch.bias": (width,),
-            "scalars.weight": (width, SCALARS), "joint": (J, width), "neighbours": (J, J),
-            "mix.weight": (width, width), "mix.bias": (width,),
-            "hidden.weight": (width, width), "hidden.bias": (width,),
-            "out.weight": (3, width), "out.bias": (3,),
-        }  # fmt: skip
+        shapes = parameter_shapes(J, arrays["hidden.bias"].size if "hidden.bias" in arrays else WIDTH)
         found = {name: array.shape for name, array in arrays.items()}
-        if found != shapes or width == 0:
+        if found != shapes:
             wrong = next((name for name in shapes if found.get(name) != shapes[name]), "another parameter")
             raise AssetError(
-                f"these are no weights of a fast Warper for {J} joints: {wrong} has shape {found.get(wrong)}, "
-                f"expected {shapes.get(wrong)}"
+                f"these are no weights of a fast Warper for {J} joints: {wrong} has shape "
+                f"{found.get(wrong)}, expected {shapes.get(wrong)}"
             )
         self._arrays = {name: np.ascontiguousarray(array.T) for name, array in arrays.items()}
 
@@ -90,7 +95,7 @@ class FastWarperCpu:
         x = np.maximum(x + (a["neighbours"].T @ x) @ a["mix.weight"] + a["mix.bias"], 0)
         x = np.maximum(x @ a["hidden.weight"] + a["hidden.bias"], 0)
         out = x @ a["out.weight"] + a["out.bias"]
-        reach = np.float32((REACH * w, REACH * h))
+        reach = np.array((REACH * w, REACH * h), dtype=np.float32)
         return reach * np.tanh(out[..., :2] / reach), _sigmoid(out[..., 2] + KEEP_BIAS) / _sigmoid(KEEP_BIAS)
 
 
@@ -117,11 +122,17 @@ def _surroundings(fused: Float32Array, raw: Float32Array) -> tuple[Float32Array,
 def _moved(maps: Float32Array, move: Float32Array, keep: Float32Array) -> Float32Array:
     """Maps (J, h, w) moved by (J, 2) cells, empty where nothing comes from, times `keep` (J,)."""
     out = np.empty_like(maps)
-    shift = np.zeros((len(maps), 2, 3))
-    shift[:, 0, 0] = shift[:, 1, 1] = 1.0
-    shift[:, :, 2] = move
-    size = maps.shape[:0:-1]
-    for source, matrix, target in zip(maps, shift, out, strict=True):
-        cv2.warpAffine(source, matrix, size, dst=target, flags=cv2.INTER_LINEAR)
+    h, w = maps.shape[1:]
+    middle_x, middle_y = (w - 1) / 2, (h - 1) / 2
+    for source, (dx, dy), target in zip(maps, move.tolist(), out, strict=True):
+        # translates in a fifth of warpAffine's time, and exactly, but repeats the rim
+        cv2.getRectSubPix(source, (w, h), (middle_x - dx, middle_y - dy), patch=target)
+        target[:, _uncovered(dx, w)] = 0
+        target[_uncovered(dy, h)] = 0
     out *= keep[:, None, None]
     return out
+
+
+def _uncovered(move: float, size: int) -> slice:
+    """The cells of a row of `size` to which a move brings nothing."""
+    return slice(0, ceil(move)) if move > 0 else slice(floor(size - 1 + move) + 1, size)

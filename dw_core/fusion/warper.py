@@ -103,7 +103,8 @@ class TemporalFusion:
             return np.zeros(now.pixels.shape)
         cells_per_pixel = view.raw.shape[-1] / view.crop.side
         seconds = (now.stamp_ns - before[0].stamp_ns) / NS
-        return np.nan_to_num((now.pixels - before[0].pixels) * (cells_per_pixel / seconds))
+        velocity: Array = (now.pixels - before[0].pixels) * (cells_per_pixel / seconds)
+        return np.nan_to_num(velocity)
 
 
 def open_warper(weights: WarperWeights) -> Warper:

@@ -1,32 +1,16 @@
-import subprocess
-import sys
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 
-from dw_core.errors import AssetError, ConfigError
 from dw_core.fusion.paper_warper import PaperWarper, deform_conv2d
-from dw_core.geometry.crop import Crop
-from dw_core.types import DenseSet, DenseView, Heatmaps, Stage
 
 
 @pytest.fixture(scope="module")
 def warper():
     torch.manual_seed(0)
     return PaperWarper(3).eval()
-
-
-def dense(joints=3):
-    rng = np.random.default_rng(0)
-    views = []
-    for name in ("a", "b", "c"):
-        raw, fused = rng.random((2, joints, 24, 24), dtype=np.float32)
-        seen = Heatmaps(name, 0, Crop(0.0, 0.0, 100.0), raw)
-        views.append(DenseView(seen, raw if name == "b" else fused))
-    return DenseSet(5, "b", tuple(views), Stage.SPATIAL)
 
 
 def test_parameter_count_is_the_papers():
@@ -87,6 +71,29 @@ def test_deformable_convolution_agrees_with_onnxruntime(dilation):
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (2, 2)])
+def test_maps_of_one_row_or_column_are_no_special_case(shape):
+    """Without offsets it is the convolution that torch has, whatever the size."""
+    torch.manual_seed(3)
+    x, weight = torch.randn(2, 2, *shape), torch.randn(3, 2, 3, 3)
+    found = deform_conv2d(x, torch.zeros(2, 36, *shape), weight, 3)
+    torch.testing.assert_close(found, torch.nn.functional.conv2d(x, weight, padding=3, dilation=3))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_reads_the_right_places(dtype):
+    """Half a cell right of column 200, a number that bfloat16 does not have."""
+    raw = torch.zeros(1, 1, 4, 256, dtype=dtype)
+    raw[..., 201] = 1.0
+    identity = torch.zeros(1, 1, 3, 3, dtype=dtype)
+    identity[0, 0, 1, 1] = 1.0
+    offsets = torch.zeros(1, 18, 4, 256, dtype=dtype)
+    offsets[:, 1::2] = 0.5
+    moved = deform_conv2d(raw, offsets, identity, 1)
+    assert moved.dtype == dtype
+    assert moved[0, 0, 1, 199:203].tolist() == [0.0, 0.5, 0.5, 0.0]
+
+
 def test_the_whole_warper_is_differentiable(warper):
     raw, difference = torch.rand(1, 3, 24, 24), torch.randn(1, 3, 24, 24)
     network = PaperWarper(3)
@@ -94,5 +101,3 @@ def test_the_whole_warper_is_differentiable(warper):
     for name, parameter in network.named_parameters():
         if name.startswith(("offsets", "weights")):
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-
-

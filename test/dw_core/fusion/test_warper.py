@@ -108,7 +108,9 @@ def test_an_unknown_velocity_is_none(follower):
 def test_the_memory_does_not_grow_and_can_be_put_back(follower):
     stage, copy = TemporalFusion(follower, THREE), TemporalFusion(follower, THREE)
     for k in range(20):
-        stage.apply(dense_set(seen("a", 66 * k * MS, PLACES + 0.1 * k), seen("b", (66 * k + 20) * MS, PLACES)))
+        stage.apply(
+            dense_set(seen("a", 66 * k * MS, PLACES + 0.1 * k), seen("b", (66 * k + 20) * MS, PLACES))
+        )
     assert {view: len(kept) for view, kept in stage.state.seen.items()} == {"a": 2, "b": 2}
     copy.state = stage.state
     given = dense_set(seen("a", 66 * 20 * MS, PLACES + 2), seen("b", (66 * 20 + 20) * MS, PLACES))
@@ -116,7 +118,10 @@ def test_the_memory_does_not_grow_and_can_be_put_back(follower):
 
 
 def test_untrained_weights_leave_the_raw_maps_of_stale_views(untrained):
-    stage, given = TemporalFusion(untrained, THREE), dense_set(seen("a", 0, PLACES), seen("b", 5, PLACES), 0.3)
+    stage, given = (
+        TemporalFusion(untrained, THREE),
+        dense_set(seen("a", 0, PLACES), seen("b", 5, PLACES), 0.3),
+    )
     out = stage.apply(given)
     assert not stage.passes_through and str(untrained) in stage.description
     assert out.stage == Stage.TEMPORAL and out.views[1] is given.views[1]
@@ -154,7 +159,9 @@ def test_bad_weights_are_refused(untrained, tmp_path):
     save_weights(replace(weights, arrays={"x": np.zeros(1, np.float32)}), tmp_path / "nothing")
     with pytest.raises(AssetError, match="fast Warper|paper's Warper"):
         TemporalFusion(tmp_path / "nothing", THREE)
-    with pytest.raises(ConfigError, match="are for joints nose, left_hip, right_hip, expected those of coco17"):
+    with pytest.raises(
+        ConfigError, match="are for joints nose, left_hip, right_hip, expected those of coco17"
+    ):
         TemporalFusion(untrained, COCO17)
     five = Heatmaps("a", 0, CROP, render_gaussians(np.full((5, 2), 30.0), 64, 1.3))
     with pytest.raises(ConfigError, match="3 joints, the heatmaps have 5"):
