@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -42,6 +43,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     gpu.add_argument("--ticks", type=int, default=DEFAULT_TICKS, help="poses of each kind (%(default)s)")
     gpu.add_argument("--warper", default=DEFAULT_WARPERS, help="which of %(default)s, with commas (all)")
     gpu.add_argument("--quiet", action="store_true", help="show no progress")
+    summary = "memory, CPU and start-up of every node as a process of its own (needs ROS)"
+    nodes = benchmarks.add_parser("nodes", help=summary, description=f"{summary.capitalize()}.")
+    nodes.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    nodes.add_argument(
+        "--duration-s", type=float, default=20.0, help="how long the graph runs (default %(default)s)"
+    )
+    nodes.add_argument("--rate-hz", type=float, help="frames per second of each camera (parameter file: 15)")
+    nodes.add_argument(
+        "--repeats", type=int, default=3, help="starts of each node alone, median (default %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,11 +62,18 @@ def run(args: argparse.Namespace) -> int:
         os.environ.setdefault(variable, "1")
     if args.json is not None:
         _write(args.json, "", "a")  # refused now rather than after minutes of work
-    result, text = _gpu(args) if args.benchmark == "gpu" else _speed(args)
+    result, text = {"speed": _speed, "gpu": _gpu, "nodes": _nodes}[args.benchmark](args)
     print(text)
     if args.json is not None:
         _write(args.json, json.dumps(result, indent=2) + "\n")
     return 0
+
+
+def _nodes(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    # named, not imported: dw_core must not depend on dw_ros
+    nodes = importlib.import_module("dw_ros.cli.bench_nodes")
+    result = nodes.run(args)
+    return result, nodes.table(result)
 
 
 def _speed(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
