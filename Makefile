@@ -95,11 +95,24 @@ demo: build
 	@$(BIN)/dw fetch
 	@$(BIN)/dw demo --out out/demo
 
+# Motion capture is not part of the project. Some subjects are for choosing constants, others for measuring.
+DW_DATA ?= ../shared/data
+MOCAP := $(DW_DATA)/cmu_mocap
+MEASURED := $(patsubst %,$(MOCAP)/%,01/01_01.amc 01/01_05.amc 01/01_09.amc 03 08/08_01.amc 08/08_03.amc 10 \
+	39/39_01.amc 39/39_04.amc 49 55)
+TUNED := $(patsubst %,$(MOCAP)/%,02 05 07/07_01.amc 07/07_03.amc 16/16_15.amc 16/16_21.amc 35/35_12.amc)
+BENCH_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json --seconds 4
+
 # Every figure and picture in the documents, made again.
 docs: demo
 	@$(BIN)/python -m dw_core.evaluation.demo_report out/demo README.md docs
 	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
 	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results.md
+	@$(BIN)/dw bench motion --motion $(MEASURED) $(BENCH_RIG) --tick-ms 5,10,20,40 \
+		--json docs/results/motion.json --plot docs/images/motion.png > /dev/null
+	@$(BIN)/dw bench models --motion $(MEASURED) --tune-on $(TUNED) $(BENCH_RIG) \
+		--json docs/results/models.json > /dev/null
+	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results/motion.json docs/results/models.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 

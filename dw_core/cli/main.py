@@ -15,7 +15,7 @@ from dw_core.errors import EXIT_BAD_INPUT, DwError
 COMMANDS = {
     "doctor": ("dw_core.cli.doctor", "say what is there, what is missing, and the command that mends it"),
     "fetch": ("dw_core.cli.fetch", "download the demo footage and the network weights, with checksums"),
-    "bench": ("dw_core.cli.bench", "measure what every stage costs on this machine"),
+    "bench": ("dw_core.cli.bench", "measure what the stages cost, and how well motion is tracked"),
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
 }

@@ -8,7 +8,6 @@ cores, so one node of every kind is also started alone. Linux only: /proc.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +130,12 @@ def _start(
 
 
 def measure(duration_s: float, rate_hz: float | None, repeats: int) -> dict[str, Any]:
-    """Run the whole graph, then one node of every kind alone, `repeats` times; all figures."""
+    """Run the whole graph, then one node of every kind alone, `repeats` times; all figures. Raises
+    ConfigError for numbers out of range."""
+    if not duration_s > 0 or repeats < 1:
+        raise ConfigError(
+            f"--duration-s is {duration_s:g} and --repeats {repeats}, expected more than 0 and at least 1"
+        )
     # What is measured talks to nobody else, unless the user chose where it does.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
@@ -204,13 +208,3 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"  {kind:30}{node['rss_mb']:6.0f} MB{node['ready_s']:33.2f} s")
     lines += ["", *(f"  {name:45}{ratio:6.2f}" for name, ratio in result["ratios"].items())]
     return "\n".join(lines)
-
-
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure with the options of `dw bench nodes`. Raises DwError."""
-    if not args.duration_s > 0 or args.repeats < 1:
-        raise ConfigError(
-            f"--duration-s is {args.duration_s:g} and --repeats {args.repeats}, "
-            "expected more than 0 and at least 1"
-        )
-    return measure(args.duration_s, args.rate_hz, args.repeats)
