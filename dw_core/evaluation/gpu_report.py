@@ -127,8 +127,8 @@ Made by `make gpu` from [results/gpu.json](results/gpu.json); no figure is typed
 
 Interleaved: one camera's frame is cropped and uploaded, goes through the network, is fused with the newest
 maps of the {views - 1} other views, which the Warper moves to its time; all are decoded and copied
-back, and the fresh view's joints go into the tracker, which gives the pose. In step: {views} frames at once, decoded
-and triangulated. The slides report {SLIDES_MS} ms for one pose.
+back, and the fresh view's joints go into the tracker, which gives the pose. In step: {views} frames
+at once, decoded and triangulated. The slides report {SLIDES_MS} ms for one pose.
 
 {table(TOTAL_HEADER, _totals(result))}
 
