@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo docs test colcon clean distclean FORCE
+.PHONY: help build demo docs gpu test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -40,6 +40,7 @@ help:
 	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
 	@echo 'make docs        the demo again, and every figure of the documents from it'
+	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
 	@echo 'make distclean   remove the environments and results too'
@@ -129,6 +130,11 @@ ifeq ($(ROS_DISTRO),jazzy)
 endif
 	$(BIN)/dw fetch
 	$(BIN)/python -m pytest $(if $(filter jazzy,$(ROS_DISTRO)),test,test/dw_ros)
+
+# torch of requirements/train.txt must be a CUDA build; without one, or without a GPU, it stops and says so.
+gpu: build $(VENV)/.test-dependencies
+	@$(BIN)/dw bench gpu --json docs/results/gpu.json
+	@$(BIN)/python -m dw_core.evaluation.gpu_report docs/results/gpu.json docs/gpu.md
 
 COLCON := build/colcon
 $(COLCON)/venv/.dependencies: requirements/colcon.txt $(VENV)/.dependencies

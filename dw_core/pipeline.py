@@ -9,19 +9,19 @@ The ROS nodes hold one stage each and do the same arithmetic on the same values.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion
-from dw_core.fusion.warper import TemporalFusion
+from dw_core.fusion.warper import TemporalFusion, TemporalState
 from dw_core.geometry.camera import Rig
 from dw_core.geometry.triangulation import triangulate
-from dw_core.heatmaps.decode import decode_view
-from dw_core.interleave.window import CLOCK_JUMP_NS, Window
+from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowState
 from dw_core.skeleton import JointSet
-from dw_core.tracking.tracker import SkeletonTracker
+from dw_core.tracking.tracker import SkeletonTracker, TrackerState
 from dw_core.types import NS, DenseSet, Heatmaps, Skeleton3D, TrackingState
 
 Method = Literal["tracker", "dlt"]
@@ -30,6 +30,19 @@ Mode = Literal["causal", "window"]
 MAX_LAG_S = 0.2
 # The paper's form: fewer joints than this are nobody.
 MIN_JOINTS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class TriangulationState:
+    """Everything that the last stage knows: can be pickled, and put back with `Triangulation.state`.
+
+    `newest_ns`: the newest observation; `given_ns`: the newest skeleton.
+    """
+
+    tracker: TrackerState
+    newest_ns: int | None
+    given_ns: int | None
+    counters: Counter[str]
 
 
 class Triangulation:
@@ -65,6 +78,18 @@ class Triangulation:
         self._tracker = SkeletonTracker(self._rig, self._joints)
         self._newest_ns: int | None = None  # observation
         self._given_ns: int | None = None  # skeleton
+
+    @property
+    def state(self) -> TriangulationState:
+        """What the stage knows now; to be set on one of the same rig, method, mode and lag."""
+        return TriangulationState(
+            self._tracker.state, self._newest_ns, self._given_ns, Counter(self.counters)
+        )
+
+    @state.setter
+    def state(self, state: TriangulationState) -> None:
+        self._tracker.state, self.counters = state.tracker, Counter(state.counters)
+        self._newest_ns, self._given_ns = state.newest_ns, state.given_ns
 
     def apply(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
         """The skeletons that are due with this set, each exposure once and in order; LOST and NaN where
@@ -102,11 +127,11 @@ class Triangulation:
 
     def _track(self, dense: DenseSet) -> Skeleton3D:
         (fresh,) = (view for view in dense.views if view.view == dense.fresh)
-        self._tracker.update(decode_view(fresh.view, dense.target_ns, fresh.crop, fresh.tensor))
+        self._tracker.update(fresh.joints)
         return self._tracker.at(dense.target_ns)
 
     def _solve(self, dense: DenseSet) -> Skeleton3D:
-        seen = [decode_view(v.view, dense.target_ns, v.crop, v.tensor) for v in dense.views]
+        seen = [view.joints for view in dense.views]
         J = len(self._joints)
         if len(seen) < 2:
             return _nobody(dense, self._joints)
@@ -140,6 +165,18 @@ def _nobody(dense: DenseSet, joints: JointSet) -> Skeleton3D:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class PipelineState:
+    """Everything that a pipeline knows: can be pickled, and put back with `InterleavedPipeline.state`.
+
+    One field per stage that remembers; spatial fusion only keeps what it would compute again.
+    """
+
+    window: WindowState
+    temporal: TemporalState
+    triangulation: TriangulationState
+
+
 class InterleavedPipeline:
     """All stages after the 2D network, for offline use: deterministic, one observation at a time."""
 
@@ -155,15 +192,26 @@ class InterleavedPipeline:
         self._temporal = temporal
         self._triangulation = triangulation
 
+    @property
+    def state(self) -> PipelineState:
+        """What the stages know now. Raises ConfigError when set to that of a window of other views."""
+        return PipelineState(self._window.state, self._temporal.state, self._triangulation.state)
+
+    @state.setter
+    def state(self, state: PipelineState) -> None:
+        self._window.state, self._temporal.state = state.window, state.temporal
+        self._triangulation.state = state.triangulation
+
     def push(self, heatmaps: Heatmaps) -> Skeleton3D | None:
-        """The newest skeleton that is due with the observation, or None when none is (in causal mode: when
-        the observation came too late for one)."""
+        """The newest skeleton that is due with the observation, or None when none is (where nothing is waited
+        for: when the observation came too late for one)."""
         skeletons = self.skeletons(heatmaps)
         return skeletons[-1] if skeletons else None
 
     def skeletons(self, heatmaps: Heatmaps) -> tuple[Skeleton3D, ...]:
         """All skeletons that are due with the observation, in order of time (see Triangulation.apply)."""
-        dense = self._window.push(heatmaps)
-        if dense is None:
-            return ()
-        return self._triangulation.apply(self._temporal.apply(self._spatial.apply(dense)))
+        return tuple(
+            skeleton
+            for dense in self._window.push(heatmaps)
+            for skeleton in self._triangulation.apply(self._temporal.apply(self._spatial.apply(dense)))
+        )

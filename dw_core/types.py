@@ -7,13 +7,15 @@ Shapes: M views, J joints, h w heatmap cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from dw_core.geometry.crop import Crop
+from dw_core.heatmaps.decode import decode
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -52,6 +54,21 @@ class JpegFrame:
 
 
 @dataclass(frozen=True, eq=False)
+class Skeleton2D:
+    """One view's joints: pixels (J, 2) of the full image, covariance (J, 2, 2) px^2, confidence (J,).
+
+    Confidence is the probability that the joint is there, spread as the covariance says; a joint that was
+    not seen is NaN with zero confidence.
+    """
+
+    view: str
+    stamp_ns: int
+    pixels: FloatArray
+    covariance: FloatArray
+    confidence: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Heatmaps:
     """What the 2D network saw in one image: tensor (J, h, w) in [0, 1] over a crop of the image."""
 
@@ -60,6 +77,12 @@ class Heatmaps:
     crop: Crop
     tensor: Float32Array
     stamps: StageStamps = field(default_factory=StageStamps)
+
+    @cached_property
+    def joints(self) -> Skeleton2D:
+        """The joints of the maps: decoded when first asked for, and then by nobody again."""
+        found = decode(self.tensor, self.crop)
+        return Skeleton2D(self.view, self.stamp_ns, found.pixels, found.covariance, found.confidence)
 
 
 class Stage(IntEnum):
@@ -72,17 +95,37 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class DenseView:
-    """One view's part of a dense set: its newest heatmaps, and the map as fused or warped so far.
+    """One view's part of a dense set: what it saw, and its map (J, h, w) as fused or warped so far.
 
-    `raw` (J, h, w) was seen at `source_stamp_ns`; `tensor` (J, h, w) is its estimate for the
-    target time of the set. For the view that fired at the target time they are the same.
+    `seen`: its heatmaps at their own time; `tensor`: their estimate for the target time of the set. For
+    the view that fired at the target time both are the same.
     """
 
-    view: str
-    source_stamp_ns: int
-    crop: Crop
-    raw: Float32Array
+    seen: Heatmaps
     tensor: Float32Array
+
+    @property
+    def view(self) -> str:
+        return self.seen.view
+
+    @property
+    def source_stamp_ns(self) -> int:
+        return self.seen.stamp_ns
+
+    @property
+    def crop(self) -> Crop:
+        return self.seen.crop
+
+    @property
+    def raw(self) -> Float32Array:
+        """The map (J, h, w) as seen."""
+        return self.seen.tensor
+
+    @property
+    def joints(self) -> Skeleton2D:
+        """The joints of `tensor`."""
+        same = self.tensor is self.seen.tensor
+        return self.seen.joints if same else replace(self.seen, tensor=self.tensor).joints
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,20 +142,6 @@ class DenseSet:
     stamps: StageStamps = field(default_factory=StageStamps)
 
 
-@dataclass(frozen=True, eq=False)
-class Skeleton2D:
-    """One view's joints: pixels (J, 2) of the full image, covariance (J, 2, 2) px^2, confidence (J,).
-
-    Confidence is in [0, 1]; a joint that was not seen is NaN with zero confidence.
-    """
-
-    view: str
-    stamp_ns: int
-    pixels: FloatArray
-    covariance: FloatArray
-    confidence: FloatArray
-
-
 class TrackingState(IntEnum):
     """What a skeleton is worth."""
 
@@ -127,8 +156,8 @@ class Skeleton3D:
 
     positions (J, 3) m, velocities (J, 3) m/s, covariance (J, 3, 3) m^2 of the positions,
     confidence (J,) in [0, 1]. A joint that is not known is NaN with zero confidence.
-    `views` and `view_ages_ns`: which views contributed and how old each was at `stamp_ns`; negative in
-    window mode for one that was exposed after it.
+    `views` and `view_ages_ns`: which views contributed and how old each was at `stamp_ns`; negative for
+    one that was exposed after it (window mode, centred dense sets).
     """
 
     stamp_ns: int

@@ -14,7 +14,8 @@ from dw_core.types import NS, Skeleton2D, Skeleton3D, TrackingState
 # Half a second of walking is half a metre, most of the margin: older knowledge is no knowledge.
 MAX_AGE_NS = NS // 2
 MIN_JOINTS = 6
-MIN_CONFIDENCE = 0.25
+MIN_CONFIDENCE = 0.25  # of a skeleton's joint: known to 9 cm
+MIN_PROBABILITY = 0.5  # of a view's joint: more likely there than not
 # A crop with less than this part of its side inside the image shows nobody.
 MIN_INSIDE = 0.3
 
@@ -74,7 +75,7 @@ class PersonCrop:
         """Pixels (n, 2) of the joints that the view itself saw with confidence."""
         if last is None or abs(stamp_ns - last.stamp_ns) > MAX_AGE_NS:
             return None
-        pixels = last.pixels[(last.confidence >= MIN_CONFIDENCE) & np.isfinite(last.pixels).all(-1)]
+        pixels = last.pixels[(last.confidence >= MIN_PROBABILITY) & np.isfinite(last.pixels).all(-1)]
         return pixels if len(pixels) >= MIN_JOINTS else None
 
     def _inside(self, crop: Crop) -> bool:

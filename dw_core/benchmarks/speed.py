@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
 import cv2
@@ -25,14 +26,15 @@ import onnxruntime
 from dw_core.backends.movenet import BIAS_PX, Movenet
 from dw_core.backends.network import sample_crop
 from dw_core.backends.person_crop import PersonCrop
-from dw_core.data import assets
+from dw_core.data import assets, messages
 from dw_core.errors import ConfigError
+from dw_core.fusion.fast_warper_cpu import parameter_shapes
 from dw_core.fusion.spatial import SpatialFusion, plain_epipolar_maximum
 from dw_core.fusion.warper import TemporalFusion
+from dw_core.fusion.weights import WarperWeights, save_weights
 from dw_core.geometry.camera import MAX_VIEWS, MIN_VIEWS, Array, Camera, Rig, project
 from dw_core.geometry.crop import Crop, apply_affine, crop_around
 from dw_core.geometry.triangulation import triangulate
-from dw_core.heatmaps.decode import decode_view
 from dw_core.heatmaps.render import render_gaussians
 from dw_core.interleave.schedule import uniform_schedule
 from dw_core.interleave.window import Window
@@ -63,8 +65,8 @@ REFERENCE_CELLS, REFERENCE_VIEWS, REFERENCE_REPEATS = 96, 4, 5
 PRECISIONS: tuple[assets.Precision, ...] = ("int8", "float32")
 BATCH_FRAMES, BATCH_REPEATS = 10_000, 3
 OTHER_NETWORKS_EVERY = 4  # ticks
-PIPELINE = ("window", "spatial sampled_view", "temporal", "triangulation (tracker)")
-# `decode` is what the heatmap node does with the maps; the tracker decodes the fused ones again.
+PIPELINE = ("window", "spatial sampled_view", "temporal (fast Warper)", "triangulation (tracker)")
+# `decode` is what the heatmap node does with the maps; nobody decodes the same maps again.
 AFTER_NETWORK = ("decode", *PIPELINE)
 TOTAL, PIPELINE_TOTAL, PASS = "everything after the network", "of that, window to skeleton", "network pass"
 
@@ -122,10 +124,25 @@ def walker(seconds: float) -> Array:
 
 
 def rendered(camera: Camera, joints: Array, crop: Crop, cells: int, stamp_ns: int = 0) -> Heatmaps:
-    """What a perfect network would see."""
+    """What a perfect network would see of joints (17, 3) in metres."""
     places = apply_affine(crop.to_cells(cells), project(camera, joints))
     sigma = PEAK_SIGMA_CELLS * cells / CELLS
-    return Heatmaps(camera.name, stamp_ns, crop, render_gaussians(places, cells, sigma))
+    # rounded, as the heatmap node does: no network's maps fade out through numbers as small as Gaussians do
+    maps = messages.from_wire(messages.to_wire(render_gaussians(places, cells, sigma)))
+    return Heatmaps(camera.name, stamp_ns, crop, maps)
+
+
+def untrained_warper() -> TemporalFusion:
+    """The stage with a fast Warper of random weights, on which its time does not depend."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: (0.05 * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in parameter_shapes(len(COCO17)).items()
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "random.safetensors")
+        save_weights(WarperWeights("fast", COCO17.joints, arrays), path)
+        return TemporalFusion(path)
 
 
 class Scene:
@@ -145,7 +162,7 @@ class Scene:
         self._window = Window(rig.names)
         self._spatial, self._anew = SpatialFusion(rig), SpatialFusion(rig)
         self._all_views = SpatialFusion(rig, "all_views")
-        self._temporal, self._triangulation = TemporalFusion(), Triangulation(rig, COCO17)
+        self._temporal, self._triangulation = untrained_warper(), Triangulation(rig, COCO17)
 
     def warm_up(self) -> None:
         """Until the person is followed; measures nothing."""
@@ -160,13 +177,10 @@ class Scene:
         run, camera = self.watch.run, self.rig[self.rig.index(shot.camera)]
         crop = run("crop and network", self._infer, camera, shot.stamp_ns)
         heatmaps = rendered(camera, walker(shot.stamp_ns / NS), crop, CELLS, shot.stamp_ns)
-        seen = run("decode", decode_view, camera.name, shot.stamp_ns, crop, heatmaps.tensor)
-        self._seen[camera.name] = seen
-        filled = run("window", self._window.push, heatmaps)
-        if filled is None:
-            raise RuntimeError("the window dropped an observation that was in order")
+        self._seen[camera.name] = run("decode", lambda: heatmaps.joints)
+        (filled,) = run("window", self._window.push, heatmaps)
         fused = run("spatial sampled_view", self._spatial.apply, filled)
-        warped = run("temporal", self._temporal.apply, fused)
+        warped = run("temporal (fast Warper)", self._temporal.apply, fused)
         skeletons = run("triangulation (tracker)", self._triangulation.apply, warped)
         self._skeleton = skeletons[-1] if skeletons else None
         self.tracked += bool(self._skeleton and self._skeleton.state == TrackingState.TRACKED)
@@ -192,10 +206,9 @@ class Scene:
 
 def with_new_crops(dense: DenseSet) -> DenseSet:
     """The set with crops that no earlier observation had: each moved by its stamp, 0.001 px per second."""
-    views = (
-        replace(v, crop=replace(v.crop, left=v.crop.left + 1e-12 * v.source_stamp_ns)) for v in dense.views
-    )
-    return replace(dense, views=tuple(views))
+    seen = (v.seen for v in dense.views)
+    moved = (replace(h, crop=replace(h.crop, left=h.crop.left + 1e-12 * h.stamp_ns)) for h in seen)
+    return replace(dense, views=tuple(DenseView(h, h.tensor) for h in moved))
 
 
 def measure(views: Sequence[int], ticks: int, threads: int, command: str, progress: bool) -> dict[str, Any]:
@@ -215,7 +228,7 @@ def measure(views: Sequence[int], ticks: int, threads: int, command: str, progre
     ]
     result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "command": command}
     result |= {"joints": len(COCO17), "cells": CELLS, "ticks": ticks, "network": network.description}
-    result["temporal"] = TemporalFusion().description
+    result["temporal"] = "the fast Warper with random weights: its time does not depend on them"
     result |= _rings(sorted(set(views)), ticks, network, others, progress)
     result["pencil"] = plain_and_pencil(min(REFERENCE_REPEATS, ticks), progress)
     result["batch_triangulation"] = batch_triangulation(min(BATCH_REPEATS, ticks), progress)
@@ -300,7 +313,7 @@ def _dense_view(camera: Camera, joints: Array) -> DenseView:
     if crop is None:
         raise RuntimeError("the walker has left the images")
     maps = rendered(camera, joints, crop, REFERENCE_CELLS).tensor
-    return DenseView(camera.name, 0, crop, maps, maps)
+    return DenseView(Heatmaps(camera.name, 0, crop, maps), maps)
 
 
 def _plain(rig: Rig, views: Sequence[DenseView], fresh: DenseView) -> list[Float32Array]:

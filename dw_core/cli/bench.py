@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 
-from dw_core.cli import bench_models, bench_motion, bench_speed
+from dw_core.cli import bench_gpu, bench_models, bench_motion, bench_nodes, bench_speed
 
-BENCHMARKS = {"speed": bench_speed, "motion": bench_motion, "models": bench_models}
+BENCHMARKS = {
+    "speed": bench_speed,
+    "nodes": bench_nodes,
+    "gpu": bench_gpu,
+    "motion": bench_motion,
+    "models": bench_models,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

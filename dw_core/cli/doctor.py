@@ -30,7 +30,9 @@ PYTHON_VERSIONS = ((3, 10), (3, 13))
 DISTRO_OF_RCLPY = {"7": "jazzy", "9": "kilted"}
 """Distribution by the major version of rclpy."""
 
-MODULES = ("numpy", "scipy", "cv2", "onnxruntime", "onnx", "yaml", "rosbags", "matplotlib", "tqdm")
+MODULES = (
+    "numpy", "scipy", "cv2", "onnxruntime", "onnx", "safetensors", "yaml", "rosbags", "matplotlib", "tqdm",
+)  # fmt: skip
 """What requirements/base.txt installs, as Python imports it."""
 
 SHARED_MEMORY_MIB = 64

@@ -72,16 +72,14 @@ def _dispatch(arguments: list[str]) -> int:
         module.configure(subparsers.choices[command])
         code: int = module.run(parser.parse_args(arguments))
     except ModuleNotFoundError as error:
-        if not _belongs_to_ros(module_name, error.name or ""):
+        if not _belongs_to_ros(error.name or ""):
             raise
         raise DwError(ROS_MISSING.format(command=command, module=error.name)) from error
     return code
 
 
-def _belongs_to_ros(command_module: str, missing: str) -> bool:
+def _belongs_to_ros(missing: str) -> bool:
     """Whether a missing module is ROS or the built messages, rather than a defect or an absent dependency."""
-    if not command_module.startswith("dw_ros."):
-        return False
     package = missing.partition(".")[0]
     if package == "dw_ros":
         return missing in ("dw_ros", "dw_ros.msg")

@@ -28,9 +28,8 @@ from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.data.rigs import load_qualisys, save_rig
 from dw_core.geometry.camera import Array, Camera, Rig, project_jacobian, shifted
 from dw_core.geometry.triangulation import triangulate
-from dw_core.heatmaps.decode import decode_view
 from dw_core.progress import bar
-from dw_core.types import NS, ImageFrame, Skeleton2D
+from dw_core.types import NS, Heatmaps, ImageFrame, Skeleton2D
 
 COMMENT = """The four cameras of the balance beam footage (`dw fetch`), made by
   python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml
@@ -43,7 +42,7 @@ SCALED = {"cam01": (1080, 1906, 7), "cam02": (1080, 1906, 7)}
 # Extra looks at the first frame, to close in on the person from the whole image.
 CLOSING_IN = 2
 # Joints below this confidence do not take part in the fit.
-MIN_CONFIDENCE = 0.3
+MIN_CONFIDENCE = 0.5
 # Noise of a joint in one view, px; residuals beyond it lose influence.
 JOINT_SIGMA_PX = 6.0
 # A prior that is weak beside thousands of joints: it fixes what moving the whole world leaves free.
@@ -80,7 +79,7 @@ def observe(rig: Rig, footage: Footage, progress: bool = True) -> list[list[Skel
                 pixels = decode_jpeg(footage.jpeg(camera.name, index))
                 crop, _ = crops.next(stamp_ns, None, last)
                 maps = network.infer(ImageFrame(camera.name, stamp_ns, pixels), crop)
-                last = decode_view(camera.name, stamp_ns, crop, maps)
+                last = Heatmaps(camera.name, stamp_ns, crop, maps).joints
                 seen.append(last)
                 advance(1)
         joints.append(seen[CLOSING_IN:])

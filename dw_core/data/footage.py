@@ -117,6 +117,7 @@ def ping_pong(index: int, count: int) -> int:
     """Frame of an endless stream that plays `count` frames forwards and backwards in turn.
 
     0, 1, ..., n-1, n-2, ..., 1, 0, 1, ...: the ends are not repeated, so motion never halts.
+    Raises ConfigError for an empty clip.
     """
     if count < 1:
         raise ConfigError(f"a clip has {count} frames, expected at least one")
@@ -175,7 +176,8 @@ def unpack(video: Path, cache: Path, progress: bool = True) -> Path:
 
 
 def write_frames(video: Path, folder: Path, progress: bool = True) -> int:
-    """Every frame of a video as folder/000000.jpg, ...; the rate in rate_hz.txt. Returns their number."""
+    """Every frame of a video as folder/000000.jpg, ...; the rate in rate_hz.txt. Returns their number.
+    Raises MediaError for a file that is no video."""
     capture = cv2.VideoCapture(str(video))
     try:
         rate = capture.get(cv2.CAP_PROP_FPS)

@@ -53,19 +53,22 @@ def require_joint_set(name: str, expected: str) -> None:
 
 
 def to_wire(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """Maps in [0, 1] as 16-bit fractions: finer at a peak than half precision, and ten times as fast."""
+    """Maps (..., h, w) in [0, 1] as 16-bit fractions: finer at a peak than half
+    precision, and ten times as fast."""
     wire: npt.NDArray[np.uint16] = np.rint(np.clip(maps, 0, 1) * _WIRE_MAX).astype(np.uint16)
     return wire
 
 
 def from_wire(fractions: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
-    """The inverse of `to_wire`, exact for what came from it."""
+    """Maps (..., h, w): the inverse of `to_wire`, exact for what came from it."""
     maps: npt.NDArray[np.float32] = fractions.astype(np.float32) / _WIRE_MAX
     return maps
 
 
 def tensor(message: Any) -> npt.NDArray[np.float32]:
-    """dw_ros/Tensor as float32. Raises ConfigError when type, shape and size do not fit together."""
+    """dw_ros/Tensor as float32 (its own shape, usually (J, h, w)).
+
+    Raises ConfigError when type, shape and size do not fit together."""
     if message.dtype not in TENSOR_TYPES:
         raise ConfigError(f"tensor of type '{message.dtype}', expected one of {', '.join(TENSOR_TYPES)}")
     dtype = np.dtype(message.dtype).newbyteorder("<")
@@ -124,7 +127,7 @@ def dense_set(message: Any) -> DenseSet:
     raw = tensor(message.raw) if message.stage < Stage.TEMPORAL else maps
     crops = np.array(message.crops, dtype=np.float64).reshape(-1, 3)
     views = tuple(
-        DenseView(name, time_ns(stamp), _crop(crop), seen, estimate)
+        DenseView(Heatmaps(name, time_ns(stamp), _crop(crop), seen), estimate)
         for name, stamp, crop, seen, estimate in zip(
             message.views, message.source_stamps, crops, raw, maps, strict=True
         )

@@ -72,7 +72,8 @@ def measure(
 
 
 def held_out(delivered: Rig, shipped: Rig, pixels: Array, confidence: Array) -> list[dict[str, Any]]:
-    """Errors of the rig before and after the fit, each on frames that it was not fitted to as well."""
+    """Errors of the rig before and after the fit, each on frames that it was not fitted to as well; pixels
+    (M, T, J, 2), confidence (M, T, J)."""
     M, T = confidence.shape[:2]
     parts = {"whole clip": slice(0, T), "first half": slice(0, T // 2), "second half": slice(T // 2, T)}
     joints = {
@@ -91,7 +92,8 @@ def held_out(delivered: Rig, shipped: Rig, pixels: Array, confidence: Array) -> 
 
 
 def widths(calibrated: Rig, delivered: Rig, pixels: Array, confidence: Array) -> list[dict[str, Any]]:
-    """The readings of the narrow videos: errors before and after a fit to the whole clip."""
+    """The readings of the narrow videos: errors before and after a fit to the whole clip; pixels
+    (M, T J, 2), confidence (M, T J)."""
     readings = {"scaled (shipped)": delivered}
     readings |= {name: cropped_rig(calibrated, share) for name, share in CROPS.items()}
     return [
@@ -204,7 +206,8 @@ def shifts(delivered: Rig, shipped: Rig) -> dict[str, list[float]]:
 
 
 def limbs(rigs: dict[str, Rig], pixels: Array, confidence: Array, joints: int) -> dict[str, dict[str, Any]]:
-    """Median length in mm and its relative MAD over the clip, per limb and per rig."""
+    """Median length in mm and its relative MAD over the clip, per limb and per rig; pixels (M, T J, 2),
+    confidence (M, T J)."""
     names = {f"{side} {limb}": [f"{side}_{end}" for end in LIMBS[limb]] for limb in LIMBS for side in SIDES}
     bones = [[COCO17.index(joint) for joint in ends] for ends in names.values()]
     out: dict[str, dict[str, Any]] = {name: {} for name in names}

@@ -19,8 +19,8 @@ from dw_core.skeleton import joint_set
 from dw_core.tracking.tracker import SkeletonTracker
 from dw_core.types import NS, FloatArray, TrackingState
 
-# A 2D joint below this confidence says nothing about the 3D joint's place.
-MIN_CONFIDENCE = 0.3
+# A 2D joint that is less likely than this to be where it was seen says nothing about the 3D joint's place.
+MIN_CONFIDENCE = 0.5
 LATENCY = {"p50": 50, "p95": 95}
 # Bones whose length does not change when a person moves (the face and the trunk's sides do).
 LIMBS = ("elbow", "wrist", "knee", "ankle")

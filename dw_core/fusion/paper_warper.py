@@ -6,17 +6,14 @@ Dai et al., "Deformable Convolutional Networks", ICCV 2017. 7.878 M parameters f
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dw_core.errors import AssetError
+from dw_core.fusion.paper_warper_onnx import DILATIONS
 
 BLOCKS = 20
 WIDTH = 128
-DILATIONS = (3, 6, 12, 18, 24)
 TAPS = 9  # of a 3x3 kernel
 
 
@@ -25,17 +22,22 @@ def deform_conv2d(x: Tensor, offsets: Tensor, weight: Tensor, dilation: int) -> 
 
     x (N, C, h, w); offsets (N, 18 C, h, w) in cells, per channel and tap (dy, dx), taps row by row, as
     in ONNX's DeformConv; weight (O, C, 3, 3). Returns (N, O, h, w). Samples outside of x are zero.
+    Places are computed in float32 or better whatever the maps are: half precision knows no half cells at 64.
     """
     N, C, h, w = x.shape
-    y0 = torch.arange(h, device=x.device, dtype=x.dtype)[:, None].expand(h, w)
-    x0 = torch.arange(w, device=x.device, dtype=x.dtype)[None, :].expand(h, w)
-    tap = torch.arange(-1, 2, device=x.device, dtype=x.dtype) * dilation
-    dy, dx = tap.repeat_interleave(3)[:, None, None], tap.repeat(3)[:, None, None]
-    shift = offsets.reshape(N * C, TAPS, 2, h, w)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    y0 = torch.arange(h, device=x.device, dtype=wide)[:, None].expand(h, w)
+    x0 = torch.arange(w, device=x.device, dtype=wide)[None, :].expand(h, w)
+    tap = torch.arange(-1, 2, device=x.device, dtype=wide) * dilation
+    dy, dx = (one.reshape(TAPS, 1, 1) for one in torch.meshgrid(tap, tap, indexing="ij"))
+    shift = offsets.to(wide).reshape(N * C, TAPS, 2, h, w)
     at_y, at_x = shift[:, :, 0] + dy + y0, shift[:, :, 1] + dx + x0
-    grid = torch.stack((2 * at_x / (w - 1) - 1, 2 * at_y / (h - 1) - 1), -1).reshape(N * C, TAPS * h, w, 2)
-    sampled = functional.grid_sample(x.reshape(N * C, 1, h, w), grid, align_corners=True)
-    return functional.conv2d(sampled.reshape(N, C * TAPS, h, w), weight.reshape(len(weight), C * TAPS, 1, 1))
+    # -1 to 1 over the outer edges: that of the centres is no interval where there is one cell
+    grid = torch.stack(((2 * at_x + 1) / w - 1, (2 * at_y + 1) / h - 1), -1)
+    grid = grid.reshape(N * C, TAPS * h, w, 2)
+    sampled = functional.grid_sample(x.reshape(N * C, 1, h, w).to(wide), grid, align_corners=False)
+    sampled = sampled.to(x.dtype).reshape(N, C * TAPS, h, w)
+    return functional.conv2d(sampled, weight.reshape(len(weight), C * TAPS, 1, 1))
 
 
 class BasicBlock(nn.Module):
@@ -52,6 +54,7 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (N, channels, h, w) to (N, width, h, w)."""
         y = functional.relu(self.norm1(self.conv1(x)))
         return functional.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
@@ -87,27 +90,3 @@ class PaperWarper(nn.Module):
             for offset, weight, d in zip(self.offsets, self.weights, DILATIONS, strict=True)
         ]
         return torch.stack(warped).mean(0)
-
-
-def save_warper(warper: PaperWarper, path: Path) -> None:
-    """Write the weights as a state dict, which `load_warper` reads."""
-    torch.save(warper.state_dict(), path)
-
-
-def load_warper(path: Path) -> PaperWarper:
-    """Warper in evaluation mode from a state dict. Raises AssetError when it is none of this network."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise AssetError(f"Warper weights {path} do not exist, expected a file written by training") from None
-    except Exception as error:
-        raise AssetError(f"Warper weights {path} cannot be read as a torch state dict: {error}") from error
-    first = state.get("blocks.0.conv1.weight") if isinstance(state, dict) else None
-    if not isinstance(first, Tensor) or first.ndim != 4:
-        raise AssetError(f"Warper weights {path} hold no 'blocks.0.conv1.weight', expected a PaperWarper's")
-    warper = PaperWarper(first.shape[1])
-    try:
-        warper.load_state_dict(state)
-    except RuntimeError as error:
-        raise AssetError(f"Warper weights {path} do not fit the paper's Warper: {error}") from error
-    return warper.eval()

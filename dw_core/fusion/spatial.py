@@ -15,6 +15,7 @@ Cells whose line misses the source's crop get 0, as in the published code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -65,45 +66,45 @@ class SourcePencil:
     parts: tuple[tuple[slice, slice], ...]
 
 
-def _span(angles: Array) -> tuple[float, float]:
-    """The shortest arc (start, length) of the circle that holds all angles, radians."""
-    angles = np.sort(angles % (2 * np.pi))
-    gaps = np.diff(np.append(angles, angles[0] + 2 * np.pi))
-    widest = int(np.argmax(gaps))
-    return float(angles[(widest + 1) % len(angles)]), float(2 * np.pi - gaps[widest])
-
-
 def source_pencil(
-    camera: Camera, crop: Crop, rays: Array, cell_angle: float, cells: int, pencil: PlanePencil
+    camera: Camera, crop: Crop, edge: Array, cell_angle: float, cells: int, pencil: PlanePencil
 ) -> SourcePencil | None:
     """Sampling of one camera's crop along the pencil; None when the lens reaches none of the crop.
 
-    `rays`: the crop's `outline_rays`; `cell_angle`: the smallest angle that a cell subtends.
+    `edge` (N, 2): rays along the edge of the crop in turn, those that the lens reaches; `cell_angle`: the
+    smallest angle of a cell, radians.
     """
-    plane, inside = pencil.angles(camera, rays)
-    edge = np.concatenate((plane[0, :-1], plane[:-1, -1], plane[-1, :0:-1], plane[:0:-1, 0]))
-    edge = edge[np.isfinite(edge)]
     if len(edge) < 3:
         return None
-    low, high = float(np.nanmin(inside)), float(np.nanmax(inside))
-    widest = 1.0 if low < np.pi / 2 < high else max(np.sin(low), np.sin(high))
-    turn = (np.diff(edge, append=edge[0]) + np.pi) % (2 * np.pi) - np.pi
-    if abs(turn.sum()) > np.pi:  # the edge winds around an epipole: it lies inside of the crop
-        start, length = -np.pi, 2 * np.pi
-        low, high = (0.0, high) if high < np.pi / 2 else (low, np.pi)
-    else:
-        start, length = _span(edge)
+    start, length, low, high = _span(*pencil.angles(camera, edge))
+    widest = 1.0 if low < math.pi / 2 < high else max(math.sin(low), math.sin(high))
     most = MAX_LINES_PER_CELL * cells
     lines = min(_count(length * widest / cell_angle), most)
     samples = min(_count((high - low) / cell_angle), most)
-    nodes = int(length / NODE_ANGLE_RAD) + 5
-    planes, insides = np.linspace(start, start + length, nodes), np.linspace(low, high, NODES_INSIDE)
+    nodes = _up_to_8(length / NODE_ANGLE_RAD + 4)
+    planes, insides = start + length * _ramp(nodes), low + (high - low) * _ramp(NODES_INSIDE)
     where = pencil.cells(camera, crop, cells, planes[None, :], insides[:, None])
     where = np.where(np.isfinite(where), where, FAR_OUTSIDE).astype(np.float32)
     along, across = _even_places(NODES_INSIDE, samples), _even_places(nodes, lines)
     map_x, map_y = (along @ (where[..., axis] @ across.T) for axis in range(2))
-    start = (start + np.pi) % (2 * np.pi) - np.pi  # as plane angles are
+    start = (start + math.pi) % (2 * math.pi) - math.pi  # as plane angles are
     return SourcePencil(map_x, map_y, start, length / (lines - 1), _parts(map_x, map_y, cells))
+
+
+def _span(plane: Array, inside: Array) -> tuple[float, float, float, float]:
+    """What a crop spans: start and length of the arc of planes, first and last angle within planes; from the
+    angles (N,) of its edge in turn, radians."""
+    low, high = float(inside.min()), float(inside.max())
+    turn = (plane - np.roll(plane, 1) + np.pi) % (2 * np.pi) - np.pi
+    if abs(turn.sum()) > np.pi:  # the edge winds around an epipole: it lies inside of the crop
+        return (
+            (-math.pi, 2 * math.pi, 0.0, high)
+            if high < math.pi / 2
+            else (-math.pi, 2 * math.pi, low, math.pi)
+        )
+    along = np.cumsum(turn) + (plane[0] - turn[0])  # without jumps
+    start = float(along.min())
+    return start, float(along.max()) - start, low, high
 
 
 def _parts(map_x: Float32Array, map_y: Float32Array, cells: int) -> tuple[tuple[slice, slice], ...]:
@@ -118,10 +119,22 @@ def _parts(map_x: Float32Array, map_y: Float32Array, cells: int) -> tuple[tuple[
     return tuple(parts)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _even_places(nodes: int, count: int) -> Float32Array:
     """(count, nodes): linear interpolation to `count` places, evenly from the first node to the last."""
-    return interpolation_matrix(nodes, np.linspace(0, nodes - 1, count)).astype(np.float32)
+    return interpolation_matrix(nodes, (nodes - 1) * _ramp(count)).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _ramp(count: int) -> Array:
+    """(count,): evenly from 0 to 1."""
+    return np.linspace(0, 1, count)
+
+
+def _edge(rays: Array) -> Array:
+    """Those along the edge of rays (n, n, 2) over a crop, in turn, less what the lens cannot reach (N, 2)."""
+    edge = np.concatenate((rays[0, :-1], rays[:-1, -1], rays[-1, :0:-1], rays[:0:-1, 0]))
+    return edge[np.isfinite(edge[:, 0])]
 
 
 def _cell_angle(rays: Array, cells: int) -> float:
@@ -129,11 +142,17 @@ def _cell_angle(rays: Array, cells: int) -> float:
     across, down = rays[:-1, 1:] - rays[:-1, :-1], rays[1:, :-1] - rays[:-1, :-1]
     area = np.abs(across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0])
     solid = area / (1 + (rays[:-1, :-1] ** 2).sum(-1)) ** 1.5
-    return float(np.sqrt(np.nanmin(solid)) * (rays.shape[0] - 1) / cells)
+    smallest = solid[np.isfinite(solid)].min(initial=np.inf)  # none where the lens reaches nothing
+    return float(np.sqrt(smallest) * (rays.shape[0] - 1) / cells)
 
 
 def _count(extent_cells: float) -> int:
-    return max(int(np.ceil(extent_cells * SAMPLES_PER_CELL)), 8)
+    return _up_to_8(extent_cells * SAMPLES_PER_CELL)
+
+
+def _up_to_8(count: float) -> int:
+    """The next multiple of 8: there are then few sizes, and what belongs to a size is known already."""
+    return 8 * max(math.ceil(count / 8), 1)
 
 
 def profile_places(plane: Array, source: SourcePencil) -> Float32Array:
@@ -166,9 +185,10 @@ def look_up(profile: Float32Array, places: Float32Array) -> Float32Array:
 
 @dataclass(frozen=True, eq=False)
 class _CropRays:
-    """What one view's crop looks at: outline rays, cell rays, and the smallest angle of a cell."""
+    """What one view's crop looks at: rays along its edge, rays of its cells, and the smallest angle of a
+    cell."""
 
-    outline: Array
+    edge: Array
     cells: Array
     cell_angle: float
 
@@ -192,50 +212,48 @@ def _same(a: object, b: object) -> bool:
     return a is b or (not isinstance(a, np.ndarray) and a == b)
 
 
-class _EpipolarMaxima:
-    """Epipolar maxima between the views of a rig. Of every view and ordered pair it keeps what
-    belongs to the newest crops and maps, so that only what changed is computed again: lines belong to
+class PencilGeometry:
+    """Where the epipolar maxima of a rig's ordered pairs (target, source) come from. Of every view and pair
+    it keeps what belongs to the newest crops, so that only what changed is computed again: lines belong to
     the source's crop, the planes of cells to the target's, and only places among lines to both."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self.geometry_rebuilt = 0
+        self.rebuilt = 0  # places, since the start
         self._pencils: dict[tuple[int, int], PlanePencil] = {}
-        self._rays, self._planar, self._lines, self._profiles, self._planes, self._places = (
-            _Newest() for _ in range(6)
+        self._rays, self._lines, self._planes, self._places = (_Newest() for _ in range(4))
+
+    def lines(self, target: int, source: int, crop: Crop, cells: int) -> SourcePencil | None:
+        """Sampling of the source's crop; None when its lens reaches none of it."""
+
+        def make() -> SourcePencil | None:
+            rays, pencil = self._crop_rays(source, crop, cells), self._pencil(target, source)
+            return source_pencil(self.rig[source], crop, rays.edge, rays.cell_angle, cells, pencil)
+
+        return self._lines.get((target, source), (crop, cells), make)
+
+    def places(self, target: int, source: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
+        """Places (cells, cells) of the target crop's cells among the source's lines."""
+        return self._places.get(
+            (target, source),
+            (crop, lines),
+            lambda: self._place(target, source, crop, cells, lines),
         )
 
-    def of(self, target: DenseView, source: DenseView) -> Float32Array:
-        """Maximum (J, n, n) of the source's raw map along the epipolar line of each target cell."""
-        cells = target.raw.shape[1]
-        t, s = self.rig.index(target.view), self.rig.index(source.view)
-        lines = self._lines.get(
-            (t, s), (source.crop, cells), lambda: self._sampling(t, s, source.crop, cells)
-        )
-        if lines is None:
-            return np.zeros_like(target.raw)
-        profile = self._profiles.get((t, s), (source.raw, lines), lambda: self._profile(s, source.raw, lines))
-        places = self._places.get(
-            (t, s), (target.crop, lines), lambda: self._place(t, s, target.crop, cells, lines)
-        )
-        return look_up(profile, places)
-
-    def _sampling(self, t: int, s: int, crop: Crop, cells: int) -> SourcePencil | None:
-        rays = self._crop_rays(s, crop, cells)
-        return source_pencil(self.rig[s], crop, rays.outline, rays.cell_angle, cells, self._pencil(t, s))
-
-    def _place(self, t: int, s: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
-        self.geometry_rebuilt += 1
+    def _place(self, target: int, source: int, crop: Crop, cells: int, lines: SourcePencil) -> Float32Array:
+        self.rebuilt += 1
         plane = self._planes.get(
-            (t, s),
+            (target, source),
             (crop, cells),
-            lambda: self._pencil(t, s).planes(self.rig[t], self._crop_rays(t, crop, cells).cells),
+            lambda: self._pencil(target, source).planes(
+                self.rig[target], self._crop_rays(target, crop, cells).cells
+            ),
         )
         return profile_places(plane, lines)
 
-    def _pencil(self, t: int, s: int) -> PlanePencil:
+    def _pencil(self, a: int, b: int) -> PlanePencil:
         """The half-planes of a pair are the same both ways, and so is the pencil."""
-        pair = (min(t, s), max(t, s))
+        pair = (min(a, b), max(a, b))
         if pair not in self._pencils:
             self._pencils[pair] = PlanePencil(self.rig[pair[0]], self.rig[pair[1]])
         return self._pencils[pair]
@@ -243,9 +261,28 @@ class _EpipolarMaxima:
     def _crop_rays(self, view: int, crop: Crop, cells: int) -> _CropRays:
         def make() -> _CropRays:
             outline = outline_rays(self.rig[view], crop)
-            return _CropRays(outline, cell_rays(outline, cells), _cell_angle(outline, cells))
+            return _CropRays(_edge(outline), cell_rays(outline, cells), _cell_angle(outline, cells))
 
         return self._rays.get(view, (crop, cells), make)
+
+
+class _EpipolarMaxima:
+    """Epipolar maxima between the views of a rig; of every view and pair it keeps what belongs to the
+    newest maps."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.geometry = PencilGeometry(rig)
+        self._profiles, self._planar = _Newest(), _Newest()
+
+    def of(self, target: DenseView, source: DenseView) -> Float32Array:
+        """Maximum (J, n, n) of the source's raw map along the epipolar line of each target cell."""
+        cells, rig = target.raw.shape[1], self.geometry.rig
+        t, s = rig.index(target.view), rig.index(source.view)
+        lines = self.geometry.lines(t, s, source.crop, cells)
+        if lines is None:
+            return np.zeros_like(target.raw)
+        profile = self._profiles.get((t, s), (source.raw, lines), lambda: self._profile(s, source.raw, lines))
+        return look_up(profile, self.geometry.places(t, s, target.crop, cells, lines))
 
     def _profile(self, view: int, raw: Float32Array, lines: SourcePencil) -> Float32Array:
         maps = self._planar.get(view, (raw,), lambda: _joints_last(raw))
@@ -280,7 +317,7 @@ class SpatialFusion:
     @property
     def geometry_rebuilt(self) -> int:
         """How many times the geometry of an ordered pair had to be built since the start."""
-        return self._maxima.geometry_rebuilt
+        return self._maxima.geometry.rebuilt
 
     def apply(self, dense: DenseSet) -> DenseSet:
         """The set with every view's `tensor` (J, n, n) fused from the views' `raw`; stage SPATIAL.
@@ -316,9 +353,13 @@ class SpatialFusion:
         return tuple(fused)
 
     def _mix(self, own: Float32Array, other: Float32Array) -> Float32Array:
-        weight = np.float32(self.own_weight)
-        mixed: Float32Array = weight * own + (1 - weight) * other
-        return mixed
+        mixed = cv2.addWeighted(_flat(own), self.own_weight, _flat(other), 1 - self.own_weight, 0.0)
+        return np.asarray(mixed, dtype=np.float32).reshape(own.shape)
+
+
+def _flat(maps: Float32Array) -> Float32Array:
+    """Maps (J, n, n) as a matrix, which is all that OpenCV's arithmetic knows."""
+    return maps.reshape(len(maps), -1)
 
 
 def _check_maps(views: tuple[DenseView, ...]) -> None:

@@ -189,7 +189,8 @@ def _depth(camera: Camera, X: Array) -> Array:
     return depth
 
 
-def _pairs(M: int) -> list[tuple[int, int]]:
+def view_pairs(M: int) -> list[tuple[int, int]]:
+    """The pairs of M views that propose points: all, or above 6 views those at two spacings."""
     if M <= MAX_EXHAUSTIVE_VIEWS:
         return list(combinations(range(M), 2))
     steps = {max(M // 4, 1), M // 2}
@@ -202,7 +203,7 @@ def _best_proposal(views: list[_View], seen: BoolArray) -> tuple[Array, BoolArra
     N = seen.shape[1]
     best, lowest = np.zeros((3, N)), np.full(N, np.inf)
     directions = [_direction(view) for view in views]
-    for i, j in _pairs(len(views)):
+    for i, j in view_pairs(len(views)):
         X = _midpoint(views[i].camera.centre, directions[i], views[j].camera.centre, directions[j])
         cost = np.zeros(N)
         for view in views:

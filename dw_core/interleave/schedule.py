@@ -91,7 +91,8 @@ class PeriodicSchedule:
 
 
 def uniform_schedule(cameras: tuple[str, ...], rate_hz: float, epoch_ns: int = 0) -> PeriodicSchedule:
-    """M cameras at `rate_hz` frames per second each, phase-shifted evenly: M * rate_hz ticks per second."""
+    """M cameras at `rate_hz` frames per second each, phase-shifted evenly: M * rate_hz ticks per second.
+    Raises ScheduleError for a rate out of range."""
     if not 0 < rate_hz <= MAX_RATE_HZ:
         raise ScheduleError(
             f"the rate is {rate_hz:g} Hz, expected more than 0 and at most {MAX_RATE_HZ:g} Hz"

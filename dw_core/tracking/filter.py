@@ -31,7 +31,6 @@ VIEW_GATE_D2 = 50.0
 PIXEL_FLOOR = 1.0
 # An error of calibration or timing moves all joints of a view together by about this.
 VIEW_OFFSET_PX = 3.0
-MIN_CONFIDENCE = 0.05
 # Median of chi-square with 2 degrees of freedom, and how fast a view's noise level is learned.
 CHI2_MEDIAN = 1.386
 NOISE_RATE = 0.05
@@ -120,8 +119,7 @@ def observe(model: BodyModel, body: Body, seen: Skeleton2D) -> tuple[Body, int]:
     use = np.flatnonzero(known & (seen.confidence > 0))
     if len(use) == 0:
         return body, 0
-    claimed = seen.covariance[use] / np.maximum(seen.confidence[use], MIN_CONFIDENCE)[:, None, None]
-    R = (claimed + PIXEL_FLOOR**2 * np.eye(2)) * body.noise[view]
+    R = (seen.covariance[use] + PIXEL_FLOOR**2 * np.eye(2)) * body.noise[view]
     gain_rows, S = _innovation(body, use, H[use])
     own = np.arange(len(use))
     blocks = S.reshape(len(use), 2, len(use), 2)[own, :, own] + R + VIEW_OFFSET_PX**2 * np.eye(2)

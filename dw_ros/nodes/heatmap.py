@@ -16,7 +16,6 @@ from dw_core.backends.person_crop import PersonCrop
 from dw_core.data import messages
 from dw_core.data.footage import decode_jpeg
 from dw_core.geometry.crop import Crop
-from dw_core.heatmaps.decode import decode_view
 from dw_core.types import Heatmaps, ImageFrame, JpegFrame, Skeleton2D, Skeleton3D, StageStamps
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
@@ -81,8 +80,9 @@ class HeatmapNode(ViewNode):
         tensor = messages.from_wire(messages.to_wire(tensor))
         stamps = StageStamps(received=received_ns, inferred=self.now_ns())
         self._inference_ms = (stamps.inferred - received_ns) / 1e6
-        self._out.send(Heatmaps(self.view, frame.stamp_ns, crop, tensor, stamps))
-        self._last = decode_view(self.view, frame.stamp_ns, crop, tensor)
+        heatmaps = Heatmaps(self.view, frame.stamp_ns, crop, tensor, stamps)
+        self._out.send(heatmaps)
+        self._last = heatmaps.joints
         self._joints_out.send(self._last)
 
     def health(self) -> Health:

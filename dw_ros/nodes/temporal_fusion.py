@@ -27,9 +27,10 @@ class TemporalFusionNode(DwNode):
 
     def __init__(self, name: str = "temporal_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        codec = conversions.dense_codec(joint_set(self.value("joint_set")))
+        joints = joint_set(self.value("joint_set"))
+        codec = conversions.dense_codec(joints)
         weights = self.value("weights")
-        self._fusion = TemporalFusion(Path(weights) if weights else None)
+        self._fusion = TemporalFusion(Path(weights) if weights else None, joints)
         self._out = self.outlet("dense/temporal", codec, qos.LARGE)
         self.inlet("dense/spatial", codec, qos.LARGE, self._warp)
 

@@ -62,7 +62,8 @@ def test_heatmaps_lose_nothing() -> None:
 def test_dense_sets_keep_crops_stamps_and_maps(stage: Stage) -> None:
     views = tuple(
         DenseView(
-            f"c{i}", STAMP_NS - i, Crop(i, 2.0 * i, 100 + i), maps((J, 4, 4), i), maps((J, 4, 4), 9 + i)
+            Heatmaps(f"c{i}", STAMP_NS - i, Crop(i, 2.0 * i, 100 + i), maps((J, 4, 4), i)),
+            maps((J, 4, 4), 9 + i),
         )
         for i in range(3)
     )

@@ -10,8 +10,7 @@ from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.data.rigs import load_rig
 from dw_core.geometry.camera import Camera, project
 from dw_core.geometry.crop import full_frame_crop
-from dw_core.heatmaps.decode import decode_view
-from dw_core.types import NS, ImageFrame, Skeleton2D, Skeleton3D, TrackingState
+from dw_core.types import NS, Heatmaps, ImageFrame, Skeleton2D, Skeleton3D, TrackingState
 
 RIG = Path(__file__).parents[3] / "config" / "rigs" / "balance_beam.yaml"
 FULL = full_frame_crop(1000, 800)
@@ -102,7 +101,7 @@ def test_start_from_the_full_frame_ends_on_the_person_on_the_beam(view):
         last = None
         for _ in range(3):
             crop, _ = crops.next(0, None, last)
-            last = decode_view(view, 0, crop, network.infer(frame, crop))
+            last = Heatmaps(view, 0, crop, network.infer(frame, crop)).joints
         beam = project(camera, np.array([(x, 0.0, pelvis_height) for x in np.linspace(-3, 0.5, 50)]))
         hips = last.pixels[11:13].mean(0)
         assert np.linalg.norm(beam - hips, axis=1).min() < 80

@@ -45,7 +45,7 @@ def test_json_says_what_ran_and_where(short: tuple[dict[str, Any], str]) -> None
     assert result["command"] == "dw bench speed --views 4,2 --ticks 2 --threads 1"
     assert (result["joints"], result["cells"], result["ticks"]) == (17, 64, 2)
     assert result["network"].startswith("movenet-thunder") and "1 thread" in result["network"]
-    assert "no Warper weights" in result["temporal"]
+    assert "random weights" in result["temporal"]
     assert set(result["versions"]) == {"python", "numpy", "opencv", "onnxruntime"}
     assert result["machine"]["blas_threads"] == "1" and result["machine"]["cores"] >= 1
     assert result["peak_memory_mb"] > 50

@@ -9,14 +9,14 @@ from dw_core.geometry.camera import Rig, project
 from dw_core.geometry.crop import Crop, apply_affine, crop_around
 from dw_core.heatmaps.decode import decode
 from dw_core.heatmaps.render import render_gaussians
-from dw_core.types import DenseSet, DenseView, Stage
+from dw_core.types import DenseSet, DenseView, Heatmaps, Stage
 
 
 def see(camera, joints, n=64, sigma=1.27, crop=None, stamp=0):
     pixels = project(camera, joints)
     crop = crop or crop_around(pixels, 1.25)
     maps = render_gaussians(apply_affine(crop.to_cells(n), pixels), n, sigma)
-    return DenseView(camera.name, stamp, crop, maps, maps)
+    return DenseView(Heatmaps(camera.name, stamp, crop, maps), maps)
 
 
 def dense(views, fresh):

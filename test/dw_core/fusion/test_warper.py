@@ -1,143 +1,168 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from dw_core.errors import AssetError, ConfigError
-from dw_core.fusion.paper_warper import PaperWarper, deform_conv2d, load_warper, save_warper
+from dw_core.fusion.fast_warper import FastWarper
+from dw_core.fusion.paper_warper import PaperWarper
+from dw_core.fusion.torch_weights import network_of, weights_of
 from dw_core.fusion.warper import TemporalFusion
+from dw_core.fusion.weights import load_weights, save_weights
 from dw_core.geometry.crop import Crop
-from dw_core.types import DenseSet, DenseView, Stage
+from dw_core.heatmaps.render import render_gaussians
+from dw_core.skeleton import COCO17, JointSet
+from dw_core.types import NS, DenseSet, DenseView, Heatmaps, Stage
+
+THREE = JointSet("three", ("nose", "left_hip", "right_hip"), ())
+CROP = Crop(-0.5, -0.5, 128.0)  # 2 px per cell of 64
+MS = NS // 1000
 
 
-@pytest.fixture(scope="module")
-def warper():
+def seen(view, stamp_ns, cells):
+    return Heatmaps(view, stamp_ns, CROP, render_gaussians(np.asarray(cells, float), 64, 1.3))
+
+
+def dense_set(stale, fresh, change=0.0):
+    views = (DenseView(stale, (stale.tensor + np.float32(change)) / 2), DenseView(fresh, fresh.tensor))
+    return DenseSet(fresh.stamp_ns, fresh.view, views, Stage.SPATIAL)
+
+
+def steady(cells, cells_per_second, stamp_ns):
+    return np.asarray(cells) + np.asarray(cells_per_second) * stamp_ns / NS
+
+
+@pytest.fixture(params=["fast", "paper"])
+def untrained(request, tmp_path):
     torch.manual_seed(0)
-    return PaperWarper(3).eval()
+    network = FastWarper(3) if request.param == "fast" else PaperWarper(3)
+    path = tmp_path / f"{request.param}.safetensors"
+    save_weights(weights_of(network, THREE, trained_on="nothing"), path)
+    return path
 
 
-def dense(joints=3):
-    rng = np.random.default_rng(0)
-    views = []
-    for name in ("a", "b", "c"):
-        raw, fused = rng.random((2, joints, 24, 24), dtype=np.float32)
-        views.append(DenseView(name, 0, Crop(0.0, 0.0, 100.0), raw, raw if name == "b" else fused))
-    return DenseSet(5, "b", tuple(views), Stage.SPATIAL)
+@pytest.fixture
+def follower(tmp_path):
+    """Weights that move a joint by exactly velocity times lag (within half a cell, where tanh is straight),
+    in a file."""
+    network = FastWarper(3, width=4)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.scalars.weight[0, 2] = network.scalars.weight[2, 3] = 1.0  # the expected motion in x, y,
+        network.scalars.weight[1, 2] = network.scalars.weight[3, 3] = -1.0  # both signs past the ReLUs
+        network.hidden.weight.copy_(torch.eye(4))
+        network.out.weight[0] = torch.tensor([12.0, -12.0, 0.0, 0.0])
+        network.out.weight[1] = torch.tensor([0.0, 0.0, 12.0, -12.0])
+    save_weights(weights_of(network, THREE), tmp_path / "follower.safetensors")
+    return tmp_path / "follower.safetensors"
 
 
-def test_parameter_count_is_the_papers():
-    assert sum(p.numel() for p in PaperWarper(20).parameters()) == 7_878_480
-
-
-def test_dilations_and_padding(warper):
-    assert [conv.dilation for conv in warper.offsets] == [(d, d) for d in (3, 6, 12, 18, 24)]
-    assert all(conv.padding == conv.dilation and conv.bias is None for conv in warper.offsets)
-
-
-def test_starts_as_the_identity_on_the_raw_map(warper):
-    raw, difference = torch.rand(2, 3, 24, 24), torch.randn(2, 3, 24, 24)
-    torch.testing.assert_close(warper(difference, raw), raw, atol=1e-5, rtol=0)
-
-
-def test_a_uniform_offset_moves_the_map():
-    raw = torch.zeros(1, 1, 16, 16)
-    raw[0, 0, 8, 5] = 1.0
-    identity = torch.zeros(1, 1, 3, 3)
-    identity[0, 0, 1, 1] = 1.0
-    offsets = torch.zeros(1, 18, 16, 16)
-    offsets[:, 0::2], offsets[:, 1::2] = 2.0, -1.0  # reads 2 rows below and 1 column to the left
-    moved = deform_conv2d(raw, offsets, identity, 3)
-    assert moved[0, 0, 6, 6] == pytest.approx(1.0, abs=1e-5)
-
-
-def test_deformable_convolution_has_exact_gradients():
-    torch.manual_seed(1)
-    x = torch.rand(2, 2, 7, 6, dtype=torch.float64, requires_grad=True)
-    # away from whole cells, where bilinear interpolation has a kink
-    offsets = torch.randint(-2, 3, (2, 36, 7, 6)).double() + 0.2 + 0.6 * torch.rand(2, 36, 7, 6).double()
-    weight = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(deform_conv2d, (x, offsets.requires_grad_(), weight, 2))
-
-
-@pytest.mark.parametrize("dilation", [3, 24])
-def test_deformable_convolution_agrees_with_onnxruntime(dilation):
-    torch.manual_seed(2)
-    J, h, w = 4, 20, 17
-    x, offsets, weight = torch.randn(2, J, h, w), 3 * torch.randn(2, 18 * J, h, w), torch.randn(J, J, 3, 3)
-    node = onnx.helper.make_node(
-        "DeformConv", ["x", "w", "o"], ["y"], kernel_shape=[3, 3], offset_group=J,
-        dilations=[dilation] * 2, pads=[dilation] * 4, strides=[1, 1],
-    )  # fmt: skip
-    inputs = {"x": x.numpy(), "w": weight.numpy(), "o": offsets.numpy()}
-    info = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        [node],
-        "deform",
-        [info(name, onnx.TensorProto.FLOAT, value.shape) for name, value in inputs.items()],
-        [info("y", onnx.TensorProto.FLOAT, None)],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)], ir_version=9)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, inputs)
-    ours = deform_conv2d(x, offsets, weight, dilation).numpy()
-    np.testing.assert_allclose(ours, expected, atol=1e-4)
-
-
-def test_the_whole_warper_is_differentiable(warper):
-    raw, difference = torch.rand(1, 3, 24, 24), torch.randn(1, 3, 24, 24)
-    network = PaperWarper(3)
-    torch.nn.functional.mse_loss(network(difference, raw), raw.roll(2, -1)).backward()
-    for name, parameter in network.named_parameters():
-        if name.startswith(("offsets", "weights")):
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+PLACES = np.array([(20.0, 30.0), (40.0, 22.0), (31.0, 45.0)])
+SPEED = np.array([(20.0, 0.0), (-15.0, 10.0), (0.0, -25.0)])  # cells/s
 
 
 def test_without_weights_the_stage_passes_through_and_says_so():
-    stage, given = TemporalFusion(), dense()
+    stage, given = TemporalFusion(), dense_set(seen("a", 0, PLACES), seen("b", 5, PLACES))
     out = stage.apply(given)
     assert stage.passes_through and "unchanged" in stage.description
     assert out.views == given.views and out.stage == Stage.TEMPORAL
 
 
-def test_the_stage_does_not_import_torch_without_weights():
-    code = "import sys, dw_core.fusion.warper as w; w.TemporalFusion(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+@pytest.mark.parametrize("lag_ms", [16, 50, -30])
+def test_the_measured_lag_and_what_the_view_saw_before_move_the_map(follower, lag_ms):
+    stage = TemporalFusion(follower, THREE)
+    for stamp in (0, 60 * MS):  # the view sees the joints twice, the fresh one at another time
+        view = seen("a", stamp, steady(PLACES, SPEED, stamp))
+        target = stamp + lag_ms * MS
+        out = stage.apply(dense_set(view, seen("b", target, PLACES)))
+    moved = out.views[0].joints
+    assert out.stage == Stage.TEMPORAL and out.views[0].source_stamp_ns == 60 * MS
+    expected = steady(PLACES, SPEED, target) * 2 + 0.5  # px of the crop
+    np.testing.assert_allclose(moved.pixels, expected, atol=0.15)
+    still = np.linalg.norm(view.joints.pixels - expected, axis=1)
+    assert (still > 0.4).all()  # it had to move
 
 
-def test_with_weights_the_raw_maps_of_stale_views_are_warped(warper, tmp_path):
-    path = tmp_path / "warper.pt"
-    save_warper(warper, path)
-    stage, given = TemporalFusion(path), dense()
+def test_an_unknown_velocity_is_none(follower):
+    """Seen once, or too long ago, or with a joint that was not there."""
+    once = TemporalFusion(follower, THREE)
+    view = seen("a", 0, PLACES)
+    out = once.apply(dense_set(view, seen("b", 50 * MS, PLACES)))
+    np.testing.assert_allclose(out.views[0].tensor, view.tensor, atol=1e-5)
+    later = seen("a", NS, PLACES + 2)
+    out = once.apply(dense_set(later, seen("b", NS + 50 * MS, PLACES)))
+    np.testing.assert_allclose(out.views[0].tensor, later.tensor, atol=1e-5)
+    gap = TemporalFusion(follower, THREE)
+    gap.apply(dense_set(seen("a", 0, [(np.nan, np.nan), *PLACES[1:]]), seen("b", 1, PLACES)))
+    out = gap.apply(dense_set(seen("a", 60 * MS, PLACES + 1), seen("b", 90 * MS, PLACES)))
+    assert np.isfinite(out.views[0].tensor).all()
+    joints = out.views[0].joints.pixels - (PLACES + 1) * 2 - 0.5
+    assert np.abs(joints[0]).max() < 0.05 and np.abs(joints[1:]).min() > 0.5
+
+
+def test_the_memory_does_not_grow_and_can_be_put_back(follower):
+    stage, copy = TemporalFusion(follower, THREE), TemporalFusion(follower, THREE)
+    for k in range(20):
+        stage.apply(
+            dense_set(seen("a", 66 * k * MS, PLACES + 0.1 * k), seen("b", (66 * k + 20) * MS, PLACES))
+        )
+    assert {view: len(kept) for view, kept in stage.state.seen.items()} == {"a": 2, "b": 2}
+    copy.state = stage.state
+    given = dense_set(seen("a", 66 * 20 * MS, PLACES + 2), seen("b", (66 * 20 + 20) * MS, PLACES))
+    np.testing.assert_array_equal(stage.apply(given).views[0].tensor, copy.apply(given).views[0].tensor)
+
+
+def test_untrained_weights_leave_the_raw_maps_of_stale_views(untrained):
+    stage, given = (
+        TemporalFusion(untrained, THREE),
+        dense_set(seen("a", 0, PLACES), seen("b", 5, PLACES), 0.3),
+    )
     out = stage.apply(given)
-    assert not stage.passes_through and str(path) in stage.description
+    assert not stage.passes_through and str(untrained) in stage.description
     assert out.stage == Stage.TEMPORAL and out.views[1] is given.views[1]
-    for k in (0, 2):  # untrained weights: the identity on the raw map, not on the fused one
-        np.testing.assert_allclose(out.views[k].tensor, given.views[k].raw, atol=1e-5)
+    # the identity on the raw map, not on the fused one
+    np.testing.assert_allclose(out.views[0].tensor, given.views[0].raw, atol=1e-4)
 
 
-def test_saved_weights_come_back(warper, tmp_path):
-    torch.manual_seed(3)
-    changed = PaperWarper(3)
-    torch.nn.init.normal_(changed.offsets[0].weight, std=0.01)
-    save_warper(changed, tmp_path / "w.pt")
-    raw, difference = torch.rand(1, 3, 24, 24), torch.randn(1, 3, 24, 24)
-    loaded = load_warper(tmp_path / "w.pt")
-    torch.testing.assert_close(loaded(difference, raw), changed.eval()(difference, raw))
+def test_no_warper_imports_torch(untrained):
+    code = (
+        "import sys, pathlib, dw_core.fusion.warper as w\n"
+        "w.TemporalFusion(); w.open_warper(w.load_weights(pathlib.Path(sys.argv[1])))\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(untrained)]).returncode == 0
 
 
-def test_bad_weights_are_refused(warper, tmp_path):
+def test_weights_come_back_from_their_file(untrained):
+    weights = load_weights(untrained)
+    assert weights.joints == THREE.joints and weights.about == {"trained_on": "nothing"}
+    network = network_of(weights)
+    for name, array in weights.arrays.items():
+        np.testing.assert_array_equal(network.state_dict()[name].numpy(), array)
+
+
+def test_bad_weights_are_refused(untrained, tmp_path):
     with pytest.raises(AssetError, match="do not exist"):
-        TemporalFusion(tmp_path / "none.pt")
-    (tmp_path / "text.pt").write_text("not weights")
-    with pytest.raises(AssetError, match="cannot be read"):
-        TemporalFusion(tmp_path / "text.pt")
-    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(AssetError, match="blocks.0.conv1.weight"):
-        TemporalFusion(tmp_path / "other.pt")
-    save_warper(warper, tmp_path / "three.pt")
+        TemporalFusion(tmp_path / "none.safetensors")
+    (tmp_path / "text").write_text("not weights")
+    with pytest.raises(AssetError, match="cannot be read as safetensors"):
+        TemporalFusion(tmp_path / "text")
+    save_file({"x": np.zeros(1, np.float32)}, tmp_path / "other")
+    with pytest.raises(AssetError, match="architecture '' for joints ''"):
+        TemporalFusion(tmp_path / "other")
+    weights = load_weights(untrained)
+    save_weights(replace(weights, arrays={"x": np.zeros(1, np.float32)}), tmp_path / "nothing")
+    with pytest.raises(AssetError, match="fast Warper|paper's Warper"):
+        TemporalFusion(tmp_path / "nothing", THREE)
+    with pytest.raises(
+        ConfigError, match="are for joints nose, left_hip, right_hip, expected those of coco17"
+    ):
+        TemporalFusion(untrained, COCO17)
+    five = Heatmaps("a", 0, CROP, render_gaussians(np.full((5, 2), 30.0), 64, 1.3))
     with pytest.raises(ConfigError, match="3 joints, the heatmaps have 5"):
-        TemporalFusion(tmp_path / "three.pt").apply(dense(5))
+        TemporalFusion(untrained, THREE).apply(dense_set(five, replace(five, view="b", stamp_ns=5)))

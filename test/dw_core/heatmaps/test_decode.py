@@ -63,11 +63,11 @@ def test_a_second_peak_widens_the_covariance_towards_it():
     assert torn.covariance[0, 1, 1] == pytest.approx(alone.covariance[0, 1, 1], rel=0.01)
 
 
-def test_confidence_is_the_height_and_zero_when_there_is_no_joint():
+def test_confidence_rises_with_the_height_and_is_zero_when_there_is_no_joint():
     maps = render_gaussians(np.full((3, 2), 20.0), 64, 1.27, np.array([0.8, 0.009, 0.0]))
     maps[2] = np.nan
     joints = decode(maps, identity(64))
-    np.testing.assert_allclose(joints.confidence, [0.8, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(joints.confidence, [1 / (1 + (0.25 / 0.8) ** 4), 0, 0], atol=1e-6)
     assert np.isfinite(joints.pixels[0]).all()
     assert np.isnan(joints.pixels[1:]).all() and np.isnan(joints.covariance[1:]).all()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from dw_core.errors import ConfigError
 from dw_core.geometry.crop import Crop
-from dw_core.interleave.window import CLOCK_JUMP_NS, HISTORY_PER_VIEW, Window, WindowSettings
+from dw_core.interleave.window import CLOCK_JUMP_NS, MAX_HISTORY, Window, WindowSettings
 from dw_core.types import DenseSet, Heatmaps, Stage
 
 VIEWS = ("a", "b", "c")
@@ -21,13 +24,20 @@ def heatmaps(view: str, ms: float) -> Heatmaps:
     return Heatmaps(view, round(ms * MS), Crop(0.0, 0.0, 64.0), tensor)
 
 
+def causal(window: Window, view: str, ms: float) -> DenseSet | None:
+    """The one set of the causal form, or None."""
+    sets = window.push(heatmaps(view, ms))
+    assert len(sets) <= 1
+    return sets[0] if sets else None
+
+
 def ages_ms(dense: DenseSet) -> dict[str, float]:
     return {view.view: (dense.target_ns - view.source_stamp_ns) / MS for view in dense.views}
 
 
 def test_the_fresh_view_is_new_and_the_others_are_as_old_as_they_are() -> None:
     window = Window(VIEWS)
-    sets = [window.push(heatmaps(VIEWS[n % 3], 10.0 * n)) for n in range(6)]
+    sets = [causal(window, VIEWS[n % 3], 10.0 * n) for n in range(6)]
     last = sets[-1]
     assert last is not None
     assert (last.fresh, last.target_ns, last.stage) == ("c", 50 * MS, Stage.FILLED)
@@ -37,9 +47,9 @@ def test_the_fresh_view_is_new_and_the_others_are_as_old_as_they_are() -> None:
 
 def test_views_never_seen_or_too_old_are_absent_and_counted() -> None:
     window = Window(VIEWS, WindowSettings(max_age_ns=100 * MS))
-    window.push(heatmaps("a", 0))
-    window.push(heatmaps("b", 90))
-    dense = window.push(heatmaps("b", 101))
+    causal(window, "a", 0)
+    causal(window, "b", 90)
+    dense = causal(window, "b", 101)
     assert dense is not None
     assert ages_ms(dense) == {"b": 0.0}
     assert window.counters["missing"] == 2 + 1 + 2
@@ -47,11 +57,11 @@ def test_views_never_seen_or_too_old_are_absent_and_counted() -> None:
 
 def test_late_duplicate_and_foreign_observations_are_dropped_and_counted() -> None:
     window = Window(VIEWS, WindowSettings(lateness_ns=50 * MS))
-    assert window.push(heatmaps("a", 100)) is not None
-    assert window.push(heatmaps("a", 100)) is None
-    assert window.push(heatmaps("b", 49)) is None
-    assert window.push(heatmaps("z", 100)) is None
-    assert window.push(heatmaps("b", 50)) is not None
+    assert causal(window, "a", 100) is not None
+    assert causal(window, "a", 100) is None
+    assert causal(window, "b", 49) is None
+    assert causal(window, "z", 100) is None
+    assert causal(window, "b", 50) is not None
     assert window.counters == {
         "used": 2, "out_of_order": 1, "duplicate": 1, "late": 1, "unknown_view": 1, "missing": 4,
     }  # fmt: skip
@@ -61,7 +71,7 @@ def test_an_out_of_order_observation_is_filled_with_what_was_known_then() -> Non
     window = Window(VIEWS)
     for view, ms in (("a", 0), ("b", 10), ("a", 30), ("b", 40)):
         window.push(heatmaps(view, ms))
-    dense = window.push(heatmaps("c", 20))
+    dense = causal(window, "c", 20)
     assert dense is not None
     assert ages_ms(dense) == {"a": 20.0, "b": 10.0, "c": 0.0}, "nothing newer than the target fills it"
 
@@ -70,8 +80,8 @@ def test_an_out_of_order_observation_is_filled_with_what_was_known_then() -> Non
 def test_a_jump_of_the_clock_forgets_everything(direction: int) -> None:
     window = Window(VIEWS)
     start = 1e6
-    window.push(heatmaps("a", start))
-    dense = window.push(heatmaps("b", start + direction * (CLOCK_JUMP_NS / MS + 1)))
+    causal(window, "a", start)
+    dense = causal(window, "b", start + direction * (CLOCK_JUMP_NS / MS + 1))
     assert dense is not None
     assert ages_ms(dense) == {"b": 0.0}
     assert window.counters["reset"] == 1
@@ -81,21 +91,136 @@ def test_a_jump_of_the_clock_forgets_everything(direction: int) -> None:
 def test_within_the_lateness_limit_the_final_knowledge_does_not_depend_on_the_order(order: list[int]) -> None:
     window = Window(VIEWS, WindowSettings(lateness_ns=200 * MS))
     for n in order:
-        assert window.push(heatmaps(VIEWS[n % 3], 10.0 * n)) is not None
-    dense = window.push(heatmaps("a", 90))
+        assert causal(window, VIEWS[n % 3], 10.0 * n) is not None
+    dense = causal(window, "a", 90)
     assert dense is not None
     assert ages_ms(dense) == {"a": 0.0, "b": 20.0, "c": 10.0}
 
 
-def test_memory_is_bounded() -> None:
-    window = Window(("a",), WindowSettings(max_age_ns=10**12))
-    for n in range(100):
-        window.push(heatmaps("a", n))
-    late = window.push(heatmaps("a", 99 - 0.5))
-    assert late is not None
-    assert sum(len(maps) for maps in window._maps.values()) == HISTORY_PER_VIEW
+def test_a_stamp_far_ahead_is_dropped_until_a_second_one_says_that_time_went_on() -> None:
+    window = Window(VIEWS, WindowSettings(max_age_ns=100 * MS))
+    for n, (view, ms) in enumerate((("a", 0), ("b", 10), ("c", 121), ("a", 20))):
+        assert (causal(window, view, ms) is None) == (n == 2), "one wrong clock"
+    assert causal(window, "b", 120) is not None, "100 ms ahead is within the limit"
+    assert causal(window, "c", 900) is None and causal(window, "a", 910) is not None, "a pause"
+    dense = causal(window, "b", 920)
+    assert dense is not None and ages_ms(dense) == {"a": 10.0, "b": 0.0}
+    assert (window.counters["early"], window.counters["used"], window.counters["late"]) == (2, 6, 0)
+
+
+def test_memory_is_what_can_still_fill_and_bounded_at_any_rate() -> None:
+    window = Window(("a", "b"), WindowSettings(max_age_ns=10**12, lateness_ns=100 * MS))
+    causal(window, "b", 0)
+    for n in range(60):
+        causal(window, "a", 10 * n)
+    kept = window.state.maps
+    assert [one.stamp_ns // MS for one in kept["a"]] == list(range(480, 600, 10)), "one before 490"
+    assert len(kept["b"]) == 1, "the newest of a view that is silent"
+    for n in range(6000, 6100):
+        causal(window, "a", n / 10)
+    assert len(window.state.maps["a"]) == MAX_HISTORY
+    assert window.counters["overflow"] == 100 + 12 - MAX_HISTORY - 2
 
 
 def test_senseless_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="expected a positive age"):
         Window(VIEWS, WindowSettings(max_age_ns=0))
+    with pytest.raises(ConfigError, match="lookahead_ns -1, expected .* lookahead of 0 or more"):
+        WindowSettings(lookahead_ns=-1)
+
+
+def centred(lookahead_ms: int = 20, lateness_ms: int = 30) -> Window:
+    return Window(VIEWS, WindowSettings(lateness_ns=lateness_ms * MS, lookahead_ns=lookahead_ms * MS))
+
+
+def run(window: Window, order: list[int]) -> list[DenseSet]:
+    """The sets of observations every 10 ms, the views in turn, in some order of arrival."""
+    return [dense for n in order for dense in window.push(heatmaps(VIEWS[n % 3], 10.0 * n))]
+
+
+def content(sets: list[DenseSet]) -> list[tuple[int, str, dict[str, float]]]:
+    return [(dense.target_ns, dense.fresh, ages_ms(dense)) for dense in sets]
+
+
+def test_a_centred_set_is_filled_with_the_nearest_maps_of_both_sides() -> None:
+    sets = content(run(centred(), list(range(12))))
+    assert sets[4] == (40 * MS, "b", {"a": 10.0, "b": 0.0, "c": -10.0})
+    assert sets[0] == (0, "a", {"a": 0.0, "b": -10.0, "c": -20.0}), "nothing before, both after"
+    pushed = content(run(centred(lookahead_ms=10), list(range(12))))
+    assert pushed[0] == (0, "a", {"a": 0.0, "b": -10.0}), "nothing further ahead than the lookahead"
+
+
+def test_of_two_maps_as_near_the_earlier_fills() -> None:
+    window = centred()
+    sets = [window.push(heatmaps(v, ms)) for v, ms in (("a", 0), ("b", 10), ("a", 20), ("b", 90))]
+    assert ages_ms(sets[-1][1]) == {"a": 10.0, "b": 0.0}
+
+
+def test_centred_sets_come_once_in_order_as_soon_as_nothing_of_them_can_still_arrive() -> None:
+    window = centred(lookahead_ms=20, lateness_ms=30)
+    given: list[int] = []
+    for n in range(20):
+        given += [dense.target_ns // MS for dense in window.push(heatmaps(VIEWS[n % 3], 10.0 * n))]
+        assert given == [ms for ms in range(0, 10 * n, 10) if ms + 50 < 10 * n]
+    assert window.counters["out_of_order"] == 0
+    assert [d.target_ns // MS for d in window.push(heatmaps("a", 400))] == list(range(140, 191, 10)), "a gap"
+
+
+def test_two_cameras_at_once_are_two_centred_sets() -> None:
+    window = centred()
+    sets = [d for v, ms in (("b", 0), ("a", 0), ("c", 100)) for d in window.push(heatmaps(v, ms))]
+    assert [(d.target_ns, d.fresh, ages_ms(d)) for d in sets] == [
+        (0, "a", {"a": 0.0, "b": 0.0}),
+        (0, "b", {"a": 0.0, "b": 0.0}),
+    ]
+
+
+@given(delays=st.lists(st.integers(0, 3), min_size=30, max_size=30), lookahead_ms=st.integers(1, 60))
+def test_centred_sets_do_not_depend_on_the_order_of_arrival(delays: list[int], lookahead_ms: int) -> None:
+    """An observation is overtaken by others of up to 30 ms after it: the lateness limit."""
+    arrival = sorted(range(30), key=lambda n: (n + delays[n], n))
+    expected, window = run(centred(lookahead_ms), list(range(30))), centred(lookahead_ms)
+    shuffled = run(window, arrival)
+    assert content(shuffled) == content(expected)
+    assert all(a.target_ns < b.target_ns for a, b in pairwise(shuffled))
+    assert window.counters["late"] == 0 and window.counters["used"] == 30
+
+
+@given(delays=st.lists(st.integers(0, 3), min_size=30, max_size=30))
+def test_causal_targets_do_not_depend_on_the_order_of_arrival_and_nothing_newer_fills(
+    delays: list[int],
+) -> None:
+    arrival = sorted(range(30), key=lambda n: (n + delays[n], n))
+    sets = run(Window(VIEWS, WindowSettings(lateness_ns=30 * MS)), arrival)
+    assert [dense.target_ns for dense in sets] == [10 * n * MS for n in arrival]
+    assert all(age >= 0 for dense in sets for age in ages_ms(dense).values())
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_after_a_jump_the_centred_form_is_that_of_a_new_window(direction: int) -> None:
+    later = [heatmaps(VIEWS[n % 3], 1e6 + direction * 1e5 + 10.0 * n) for n in range(12)]
+    window, new = centred(), centred()
+    for n in range(12):
+        window.push(heatmaps(VIEWS[n % 3], 1e6 + 10.0 * n))
+    continued = [dense for one in later for dense in window.push(one)]
+    assert content(continued) == content([dense for one in later for dense in new.push(one)])
+    assert window.counters["reset"] == 1 and len(continued) == 6
+
+
+@pytest.mark.parametrize("lookahead_ms", [0, 20])
+def test_state_is_saved_and_restored(lookahead_ms: int) -> None:
+    through, before = centred(lookahead_ms), centred(lookahead_ms)
+    run(through, list(range(10)))
+    run(before, list(range(10)))
+    after = centred(lookahead_ms)
+    after.state = pickle.loads(pickle.dumps(before.state))
+    run(before, [11])  # changes nothing of what was saved
+    rest = [11, 10, 10, 12, 13, 14, 3]
+    assert content(run(after, rest)) == content(run(through, rest))
+    assert after.counters == through.counters and after.counters["duplicate"] == 1
+    assert after.counters["late"] == 1
+
+
+def test_the_state_of_other_views_is_refused() -> None:
+    with pytest.raises(ConfigError, match="state is of views a, b, expected a, b, c"):
+        Window(VIEWS).state = Window(("a", "b")).state
