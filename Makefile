@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo docs test colcon clean distclean FORCE
+.PHONY: help build demo docs gpu test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -40,6 +40,7 @@ help:
 	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
 	@echo 'make docs        the demo again, and every figure of the documents from it'
+	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
 	@echo 'make distclean   remove the environments and results too'
@@ -94,11 +95,24 @@ demo: build
 	@$(BIN)/dw fetch
 	@$(BIN)/dw demo --out out/demo
 
+# Motion capture is not part of the project. Some subjects are for choosing constants, others for measuring.
+DW_DATA ?= ../shared/data
+MOCAP := $(DW_DATA)/cmu_mocap
+MEASURED := $(patsubst %,$(MOCAP)/%,01/01_01.amc 01/01_05.amc 01/01_09.amc 03 08/08_01.amc 08/08_03.amc 10 \
+	39/39_01.amc 39/39_04.amc 49 55)
+TUNED := $(patsubst %,$(MOCAP)/%,02 05 07/07_01.amc 07/07_03.amc 16/16_15.amc 16/16_21.amc 35/35_12.amc)
+BENCH_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json --seconds 4
+
 # Every figure and picture in the documents, made again.
 docs: demo
 	@$(BIN)/python -m dw_core.evaluation.demo_report out/demo README.md docs
 	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
 	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results.md
+	@$(BIN)/dw bench motion --motion $(MEASURED) $(BENCH_RIG) --tick-ms 5,10,20,40 \
+		--json docs/results/motion.json --plot docs/images/motion.png > /dev/null
+	@$(BIN)/dw bench models --motion $(MEASURED) --tune-on $(TUNED) $(BENCH_RIG) \
+		--json docs/results/models.json > /dev/null
+	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results/motion.json docs/results/models.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 
@@ -116,6 +130,11 @@ ifeq ($(ROS_DISTRO),jazzy)
 endif
 	$(BIN)/dw fetch
 	$(BIN)/python -m pytest $(if $(filter jazzy,$(ROS_DISTRO)),test,test/dw_ros)
+
+# torch of requirements/train.txt must be a CUDA build; without one, or without a GPU, it stops and says so.
+gpu: build $(VENV)/.test-dependencies
+	@$(BIN)/dw bench gpu --json docs/results/gpu.json
+	@$(BIN)/python -m dw_core.evaluation.gpu_report docs/results/gpu.json docs/gpu.md
 
 COLCON := build/colcon
 $(COLCON)/venv/.dependencies: requirements/colcon.txt $(VENV)/.dependencies

@@ -30,3 +30,7 @@ class AssetError(DwError):
 
 class MediaError(DwError):
     """A video or image cannot be found or read."""
+
+
+class MotionError(DwError):
+    """A motion capture file cannot be found or read, or is not what its format says."""

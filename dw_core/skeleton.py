@@ -64,7 +64,25 @@ COCO17 = JointSet(
     ),
 )  # fmt: skip
 
-JOINT_SETS = {COCO17.name: COCO17}
+# The joints that Human3.6M is evaluated on, in the order of its image tool-boxes. `neck` is where the collar
+# bones meet, `head` the crown.
+H36M17 = JointSet(
+    name="h36m17",
+    joints=(
+        "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+        "belly", "neck", "nose", "head", "left_shoulder", "left_elbow", "left_wrist",
+        "right_shoulder", "right_elbow", "right_wrist",
+    ),
+    bones=(
+        ("pelvis", "right_hip"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+        ("pelvis", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+        ("pelvis", "belly"), ("belly", "neck"), ("neck", "nose"), ("nose", "head"),
+        ("neck", "left_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+        ("neck", "right_shoulder"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ),
+)  # fmt: skip
+
+JOINT_SETS = {joints.name: joints for joints in (COCO17, H36M17)}
 
 
 def joint_set(name: str) -> JointSet:

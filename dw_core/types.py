@@ -156,8 +156,8 @@ class Skeleton3D:
 
     positions (J, 3) m, velocities (J, 3) m/s, covariance (J, 3, 3) m^2 of the positions,
     confidence (J,) in [0, 1]. A joint that is not known is NaN with zero confidence.
-    `views` and `view_ages_ns`: which views contributed and how old each was at `stamp_ns`; negative in
-    window mode for one that was exposed after it.
+    `views` and `view_ages_ns`: which views contributed and how old each was at `stamp_ns`; negative for
+    one that was exposed after it (window mode, centred dense sets).
     """
 
     stamp_ns: int

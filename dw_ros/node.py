@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import cv2
@@ -57,6 +59,7 @@ class DwNode(Node):
     def __init__(self, name: str, bus: Bus | None = None, **node_options: Any) -> None:
         super().__init__(name, **node_options)
         self.bus = bus or Bus()
+        self.start_up_s: float | None = None
         self._queues: list[Queue[Any]] = []
         self._known = {parameter.name: parameter for parameter in self.PARAMETERS}
         declare(self, self.PARAMETERS)
@@ -117,6 +120,8 @@ class DwNode(Node):
     def status(self) -> DiagnosticStatus:
         """The node's health and what became of the values in its queues, for /diagnostics."""
         health = self.health()
+        if self.start_up_s is not None:
+            health.values["start_up_s"] = f"{self.start_up_s:.2f}"
         for queue in self._queues:
             for what, count in queue.counters.items():
                 health.values[f"{queue.name} {what}"] = count
@@ -154,6 +159,8 @@ def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -
         # One message for all nodes of the process, and no timer of its own for each: every wake-up
         # costs rclpy a look at all entities.
         diagnostics = nodes[0].create_publisher(DiagnosticArray, "/diagnostics", 10)
+        for node in nodes:
+            node.start_up_s = _process_age_s()
         next_report = time.monotonic()
         while not stop.is_set():
             if time.monotonic() >= next_report:
@@ -170,6 +177,14 @@ def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -
         executor.shutdown()
         for node in nodes:
             node.destroy_node()
+
+
+def _process_age_s() -> float | None:
+    """How long ago this process was started; None where there is no /proc."""
+    if sys.platform != "linux":
+        return None
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def run(make_nodes: Callable[[Bus], Sequence[DwNode]], args: Sequence[str] | None = None) -> int:

@@ -39,11 +39,13 @@ class Processes:
         if self._children:
             self.stop()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
+    def start(self, name: str, command: Sequence[str]) -> int:
+        """Start a child; its process id."""
         preexec = _die_with_parent if sys.platform == "linux" else None
         child = subprocess.Popen(list(command), start_new_session=True, preexec_fn=preexec)
         self._children.append(child)
         self._names.append(name)
+        return child.pid
 
     def wait(self, duration_s: float | None = None) -> bool:
         """Wait until one child ends by itself (True) or the time is over (False)."""

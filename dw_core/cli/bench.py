@@ -1,16 +1,19 @@
-"""`dw bench`: what the system costs on this machine."""
+"""`dw bench`: what the system costs on this machine, and how well it tracks."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-from pathlib import Path
-from typing import Any
 
-from dw_core.errors import ConfigError
+from dw_core.cli import bench_gpu, bench_models, bench_motion, bench_nodes, bench_speed
 
-DEFAULT_VIEWS, DEFAULT_TICKS = "2,4,8,16", 240
+BENCHMARKS = {
+    "speed": bench_speed,
+    "nodes": bench_nodes,
+    "gpu": bench_gpu,
+    "motion": bench_motion,
+    "models": bench_models,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,75 +21,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     benchmarks = parser.add_subparsers(
         title="benchmarks", dest="benchmark", metavar="BENCHMARK", required=True
     )
-    summary = "time of every stage, beside one pass of the 2D network"
-    speed = benchmarks.add_parser("speed", help=summary, description=f"{summary.capitalize()}.")
-    speed.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    speed.add_argument("--views", default=DEFAULT_VIEWS, help="numbers of cameras (default %(default)s)")
-    speed.add_argument(
-        "--ticks",
-        type=int,
-        default=DEFAULT_TICKS,
-        help="exposures per number of cameras (default %(default)s)",
-    )
-    speed.add_argument(
-        "--threads", type=int, default=1, help="of the network; nodes use 1 unless told (default %(default)s)"
-    )
-    speed.add_argument("--quiet", action="store_true", help="show no progress")
+    for name, module in BENCHMARKS.items():
+        summary = module.SUMMARY
+        description = f"{summary[0].upper()}{summary[1:]}."
+        module.configure(benchmarks.add_parser(name, help=summary, description=description))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table, write the JSON. Raises ConfigError, AssetError."""
+    """Run one benchmark. Raises DwError for bad input."""
     # As in the nodes (see dw_ros/__init__.py): it is read when numpy is first imported.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    from dw_core.benchmarks import speed
-
-    try:
-        views = [int(count) for count in args.views.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"--views is '{args.views}', expected numbers with commas, as {DEFAULT_VIEWS}"
-        ) from None
-    if args.json is not None:
-        _write(args.json, "", "a")  # refused now rather than after minutes of work
-    command = f"dw bench speed --views {args.views} --ticks {args.ticks} --threads {args.threads}"
-    result = speed.measure(views, args.ticks, args.threads, command, progress=not args.quiet)
-    print(table(result))
-    if args.json is not None:
-        _write(args.json, json.dumps(result, indent=2) + "\n")
-    return 0
-
-
-def _write(path: Path, text: str, mode: str = "w") -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open(mode) as file:
-            file.write(text)
-    except OSError as error:
-        raise ConfigError(f"--json: {path} cannot be written ({error.strerror})") from error
-
-
-def table(result: dict[str, Any]) -> str:
-    """The figures of `speed.measure` for a terminal."""
-    header = f"{'median':>14} {'95 %':>12} {'per second':>12} {'of a pass':>10}"
-    lines = [f"network pass: {result['network']}", f"temporal stage: {result['temporal']}"]
-    for views, entry in result["views"].items():
-        new = f"{views} views, new crops in {100 * entry['new_crops_fraction']:.0f} % of ticks"
-        lines += ["", f"{new:40}{header}", *(_line(*stage) for stage in entry["stages"].items())]
-    pencil, batch = result["pencil"], result["batch_triangulation"]
-    size = f"{pencil['cells']}x{pencil['cells']}"
-    rows = result["other_networks"] | {
-        f"fusion at {size}, {name}": pencil[name] for name in ("plain", "pencil")
-    }
-    lines += ["", "beside them, in the same run", *(_line(*row) for row in rows.items()), ""]
-    count = f"{batch['frames']} x {batch['joints']} x {batch['views']}"
-    lines += [f"robust triangulation of {count}: {batch['median_s']:.2f} s"]
-    lines += [f"peak memory: {result['peak_memory_mb']:.0f} MB, all networks and rings in one process", ""]
-    for name, ratio in result["ratios"].items():
-        lines.append(f"  {name:57} {'not run' if ratio is None else f'{ratio:.3f}'}")
-    return "\n".join(lines)
-
-
-def _line(name: str, times: dict[str, float]) -> str:
-    text = f"  {name:38}{times['median_ms']:11.3f} ms {times['p95_ms']:9.2f} ms {times['per_second']:12.0f}"
-    return text + (f" {times['over_network_pass']:10.3f}" if "over_network_pass" in times else "")
+    code: int = BENCHMARKS[args.benchmark].run(args)
+    return code

@@ -15,7 +15,7 @@ from dw_core.errors import EXIT_BAD_INPUT, DwError
 COMMANDS = {
     "doctor": ("dw_core.cli.doctor", "say what is there, what is missing, and the command that mends it"),
     "fetch": ("dw_core.cli.fetch", "download the demo footage and the network weights, with checksums"),
-    "bench": ("dw_core.cli.bench", "measure what every stage costs on this machine"),
+    "bench": ("dw_core.cli.bench", "measure what the stages cost, and how well motion is tracked"),
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
 }
@@ -72,16 +72,14 @@ def _dispatch(arguments: list[str]) -> int:
         module.configure(subparsers.choices[command])
         code: int = module.run(parser.parse_args(arguments))
     except ModuleNotFoundError as error:
-        if not _belongs_to_ros(module_name, error.name or ""):
+        if not _belongs_to_ros(error.name or ""):
             raise
         raise DwError(ROS_MISSING.format(command=command, module=error.name)) from error
     return code
 
 
-def _belongs_to_ros(command_module: str, missing: str) -> bool:
+def _belongs_to_ros(missing: str) -> bool:
     """Whether a missing module is ROS or the built messages, rather than a defect or an absent dependency."""
-    if not command_module.startswith("dw_ros."):
-        return False
     package = missing.partition(".")[0]
     if package == "dw_ros":
         return missing in ("dw_ros", "dw_ros.msg")

@@ -28,6 +28,19 @@ def p_mpjpe(predicted: Array, truth: Array) -> float:
     return _mean(joint_errors(procrustes_align(predicted, truth), truth))
 
 
+def velocity_errors(predicted: Array, truth: Array, seconds: float) -> Array:
+    """Lengths (T - 1, J) of the difference between the velocities of poses (T, J, 3) that are `seconds`
+    apart, from one pose to the next: what jumps costs as much as what lags."""
+    errors: Array = np.linalg.norm(np.diff(predicted - truth, axis=0), axis=-1) / seconds
+    return errors
+
+
+def acceleration_errors(predicted: Array, truth: Array, seconds: float) -> Array:
+    """As velocity_errors, of second differences (T - 2, J): jitter."""
+    errors: Array = np.linalg.norm(np.diff(predicted - truth, n=2, axis=0), axis=-1) / seconds**2
+    return errors
+
+
 def procrustes_align(predicted: Array, truth: Array) -> Array:
     """Each predicted pose (..., J, 3) moved by the similarity without reflection that brings it closest
     to the truth; joints that are NaN in one of them take no part. NaN for fewer than 3 joints.

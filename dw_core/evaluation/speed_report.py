@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dw_core.cli.bench import table
+from dw_core.cli.bench_speed import table
 from dw_core.evaluation.documents import fill
 
 BLOCK = "speed"

@@ -6,6 +6,8 @@ on a GPU. It starts as the identity.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,9 +62,11 @@ class FastWarper(nn.Module):
         x = functional.relu(self.patch(patches) + self.scalars(scalars) + self.joint)
         x = functional.relu(x + self.mix(self.neighbours @ x))
         out = self.out(functional.relu(self.hidden(x)))
-        reach = out.new_tensor((REACH * w, REACH * h))
-        keep = torch.sigmoid(out[..., 2] + KEEP_BIAS) / torch.sigmoid(out.new_tensor(KEEP_BIAS))
-        return reach * torch.tanh(out[..., :2] / reach), keep
+        # by numbers, not tensors made here: nothing may be uploaded while a CUDA graph is captured
+        reach = (REACH * w, REACH * h)
+        move = [far * torch.tanh(one / far) for one, far in zip(out[..., :2].unbind(-1), reach, strict=True)]
+        keep = torch.sigmoid(out[..., 2] + KEEP_BIAS) * (1 + math.exp(-KEEP_BIAS))
+        return torch.stack(move, -1), keep
 
 
 def _around(maps: Tensor, peak: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def deform_conv2d(x: Tensor, offsets: Tensor, weight: Tensor, dilation: int) -> 
     y0 = torch.arange(h, device=x.device, dtype=wide)[:, None].expand(h, w)
     x0 = torch.arange(w, device=x.device, dtype=wide)[None, :].expand(h, w)
     tap = torch.arange(-1, 2, device=x.device, dtype=wide) * dilation
-    dy, dx = tap.repeat_interleave(3)[:, None, None], tap.repeat(3)[:, None, None]
+    dy, dx = (one.reshape(TAPS, 1, 1) for one in torch.meshgrid(tap, tap, indexing="ij"))
     shift = offsets.to(wide).reshape(N * C, TAPS, 2, h, w)
     at_y, at_x = shift[:, :, 0] + dy + y0, shift[:, :, 1] + dx + x0
     # -1 to 1 over the outer edges: that of the centres is no interval where there is one cell

@@ -142,7 +142,8 @@ def _cell_angle(rays: Array, cells: int) -> float:
     across, down = rays[:-1, 1:] - rays[:-1, :-1], rays[1:, :-1] - rays[:-1, :-1]
     area = np.abs(across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0])
     solid = area / (1 + (rays[:-1, :-1] ** 2).sum(-1)) ** 1.5
-    return float(np.sqrt(np.nanmin(solid)) * (rays.shape[0] - 1) / cells)
+    smallest = solid[np.isfinite(solid)].min(initial=np.inf)  # none where the lens reaches nothing
+    return float(np.sqrt(smallest) * (rays.shape[0] - 1) / cells)
 
 
 def _count(extent_cells: float) -> int:

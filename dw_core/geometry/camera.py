@@ -222,19 +222,27 @@ def undistort(camera: Camera, pixels: Array) -> Array:
     x = (pixels[..., 0] - camera.K[0, 2] - skew * y) / camera.K[0, 0]
     if not camera.distortion.any() and camera.model == "pinhole":
         return np.stack((x, y), -1)
-    target_x, target_y = x, y
-    for _ in range(UNDISTORT_ITERATIONS):
-        lens = lens_at(camera, x, y)
-        rx, ry = lens.x - target_x, lens.y - target_y
-        det = lens.determinant
-        det = np.where(np.abs(det) < 1e-9, np.nan, det)
-        x, y = x - (lens.yy * rx - lens.xy * ry) / det, y - (lens.xx * ry - lens.xy * rx) / det
-        # Newton squares the error: the step just taken has brought what is below this to rounding
-        error = np.abs(rx) + np.abs(ry)
-        reached = error < NEWTON_IS_DONE
-        if np.all(reached | ~np.isfinite(error)):
-            break
+    x, y, reached = _newton(camera, x, y)
     return np.stack((np.where(reached, x, np.nan), np.where(reached, y, np.nan)), -1)
+
+
+def _newton(camera: Camera, target_x: Array, target_y: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+    """Undistorted x, y (...) of distorted ones, and which were reached."""
+    x, y = target_x, target_y
+    # far outside of the image the polynomials overflow; such points are not reached
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(UNDISTORT_ITERATIONS):
+            lens = lens_at(camera, x, y)
+            rx, ry = lens.x - target_x, lens.y - target_y
+            det = lens.determinant
+            det = np.where(np.abs(det) < 1e-9, np.nan, det)
+            x, y = x - (lens.yy * rx - lens.xy * ry) / det, y - (lens.xx * ry - lens.xy * rx) / det
+            # Newton squares the error: the step just taken has brought what is below this to rounding
+            error = np.abs(rx) + np.abs(ry)
+            reached = error < NEWTON_IS_DONE
+            if np.all(reached | ~np.isfinite(error)):
+                break
+    return x, y, np.asarray(reached)
 
 
 def to_camera(camera: Camera, points: Array) -> Array:

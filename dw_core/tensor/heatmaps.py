@@ -42,9 +42,9 @@ def render_gaussians(cells: Tensor, size: int, sigma: float, peaks: Tensor | Non
     """
     axis = torch.arange(size, device=cells.device, dtype=cells.dtype)
     known = cells.isfinite().all(-1, keepdim=True)
-    at = torch.where(known, cells, 0.0)[..., None]
+    at = cells.masked_fill(~known, 0.0)[..., None]
     x, y = (-0.5 * ((axis - at) / sigma) ** 2).exp().unbind(-2)
-    height = known.to(cells.dtype) if peaks is None else torch.where(known, peaks[..., None], 0.0)
+    height = known.to(cells.dtype) if peaks is None else peaks[..., None].masked_fill(~known, 0.0)
     return (height * y)[..., :, None] * x[..., None, :]
 
 
@@ -79,15 +79,16 @@ def decode(maps: Tensor) -> Joints:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    seen = height >= MIN_HEIGHT
-    maps = torch.where(seen[..., None, None], maps, 0.0)  # so that no NaN is summed, nor any gradient of it
+    unseen = ~(height >= MIN_HEIGHT)
+    maps = maps.masked_fill(unseen[..., None, None], 0.0)  # so that no NaN is summed, nor a gradient of it
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
-    centroid, shape = _moments(torch.where(disk, maps.clamp(min=0), 0.0), dx, dy)
+    centroid, shape = _moments(maps.clamp(min=0).masked_fill(~disk, 0.0), dx, dy)
     cells = peak + centroid
-    height2, other = _highest(torch.where(disk, 0.0, maps))
+    height2, other = _highest(maps.masked_fill(disk, 0.0))
     # as in decode.py: the odds of a second peak, and of none at all
-    height = torch.where(seen, height, 1.0)
-    odds2 = torch.where(height2 > MIN_HEIGHT, height2 / height, 0.0) ** CONTRAST
+    alone = ~(height2 > MIN_HEIGHT)
+    height = height.masked_fill(unseen, 1.0)
+    odds2 = (height2.masked_fill(alone, 0.0) / height) ** CONTRAST
     confidence = 1 / (1 + odds2 + (LEVEL / height) ** CONTRAST)
     chance = odds2 / (1 + odds2)
     away = other - cells
@@ -95,9 +96,9 @@ def decode(maps: Tensor) -> Joints:
     covariance = (SHAPE_FRACTION**2 * shape + floor) / height.clamp(max=1.0)[..., None, None]
     covariance = covariance + chance[..., None, None] * away[..., :, None] * away[..., None, :]
     return Joints(
-        torch.where(seen[..., None], cells, torch.nan),
-        torch.where(seen[..., None, None], covariance, torch.nan),
-        torch.where(seen, confidence, 0.0),
+        cells.masked_fill(unseen[..., None], torch.nan),
+        covariance.masked_fill(unseen[..., None, None], torch.nan),
+        confidence.masked_fill(unseen, 0.0),
     )
 
 
@@ -130,11 +131,11 @@ def soft_argmax(maps: Tensor) -> Tensor:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    seen = height >= MIN_HEIGHT
+    unseen = ~(height >= MIN_HEIGHT)
     # relative to the maximum the exponentials neither overflow nor vanish
-    maps = torch.where(seen[..., None, None], maps - height.detach()[..., None, None], 0.0)
+    maps = (maps - height.detach()[..., None, None]).masked_fill(unseen[..., None, None], 0.0)
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
-    weight = torch.where(disk, (maps / TEMPERATURE).exp(), 0.0)
+    weight = (maps / TEMPERATURE).exp().masked_fill(~disk, 0.0)
     total = weight.sum((-2, -1))
     mean = torch.stack(((weight.sum(-2) * dx).sum(-1), (weight.sum(-1) * dy).sum(-1)), -1) / total[..., None]
-    return torch.where(seen[..., None], peak + mean, 0.0)
+    return (peak + mean).masked_fill(unseen[..., None], 0.0)

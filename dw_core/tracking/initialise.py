@@ -21,6 +21,9 @@ JOINT_SPEED_M_S = 1.0
 AGREEING_FRACTION = 0.6
 # What calibration leaves, px.
 CALIBRATION_PX = 2.0
+# Two rays cannot tell an outlier from the joint: they are believed less, by this factor of the variance.
+# Without it one outlier at the start may cost seconds: the joint's true places look like outliers then.
+TWO_VIEWS_VARIANCE = 4.0
 # A body: longest bone, and the extent of all joints that are known.
 MAX_BONE_M = 0.8
 PLAUSIBLE_BONES = 0.8
@@ -55,6 +58,7 @@ def find_body(model: BodyModel, seen: tuple[Skeleton2D, ...], min_joints: int) -
     found = triangulate([model.rig[v] for v in views], pixels, covariance, confidence)
     located = np.where((found.reason == 0)[:, None], found.points, rough.points)
     spread = np.where((found.reason == 0)[:, None, None], found.covariance, rough.covariance)
+    spread = spread * np.where(found.inliers.sum(1) > 2, 1.0, TWO_VIEWS_VARIANCE)[:, None, None]
     if not _is_body(model, located, min_joints):
         return None
     return _body(model, located, spread, stamp, agreeing)

@@ -89,13 +89,19 @@ class TrackerState:
 class SkeletonTracker:
     """Tracker of one person: `at` is causal, `smoothed` looks back. Not thread-safe.
 
-    Raises ConfigError for settings out of range.
+    `model` is `body_model(rig, joints)` unless told. Raises ConfigError for settings out of range.
     """
 
-    def __init__(self, rig: Rig, joints: JointSet, settings: TrackerSettings | None = None) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        joints: JointSet,
+        settings: TrackerSettings | None = None,
+        model: BodyModel | None = None,
+    ) -> None:
         self.settings = settings or TrackerSettings()
         self.joints = joints
-        self._model = body_model(rig, joints)
+        self._model = model or body_model(rig, joints)
         self.state = TrackerState()
 
     @property

@@ -1,5 +1,8 @@
 """Exact synthetic scenes: cameras around a standing person."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -43,3 +46,17 @@ def person():
     for x, y, z in half.values():
         joints += [(x, y, z), (x, -y, z)]
     return np.array(joints)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of motion capture and rigs, which are not part of the project. Where it is missing the
+    test is skipped, but fails in continuous integration."""
+    default = Path(__file__).parents[2] / "../shared/data"
+    path = Path(os.environ.get("DW_DATA", default))
+    if not (path / "cmu_mocap").is_dir():
+        sentence = (
+            f"there is no motion capture in {path}: set DW_DATA to the folder that holds cmu_mocap and rigs"
+        )
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(sentence)
+    return path

@@ -12,8 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "dw_core").rglob("*.py"))
-# The Warpers as they are trained are torch modules, and so is the second run time.
+# The Warpers as they are trained are torch modules, as are the paper's 2D network and the second run time.
 NEEDS_TORCH = {f"dw_core.fusion.{name}" for name in ("fast_warper", "paper_warper", "torch_weights")}
+NEEDS_TORCH |= {"dw_core.backends.simple_baseline"}
+NEEDS_TORCH |= {f"dw_core.benchmarks.{name}" for name in ("gpu", "gpu_parity", "gpu_scene")}
 NEEDS_TORCH |= {f"dw_core.tensor.{path.stem}" for path in ROOT.glob("dw_core/tensor/[!_]*.py")}
 ROS = ("rclpy", "rcl_interfaces", "rosidl_runtime_py", "ament_index_python", "builtin_interfaces", "dw_ros")
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from dw_core.evaluation.metrics import (
+    acceleration_errors,
     bone_lengths,
     joint_errors,
     mpjpe,
@@ -12,6 +13,7 @@ from dw_core.evaluation.metrics import (
     procrustes_align,
     relative_mad,
     reprojection_errors,
+    velocity_errors,
 )
 from dw_core.geometry.camera import project
 
@@ -77,3 +79,18 @@ def test_bone_lengths_and_their_deviation(person):
 def test_reprojection_errors(rig, person):
     pixels = project(rig[0], person) + (3.0, 4.0)
     np.testing.assert_allclose(reprojection_errors(rig[0], person, pixels), 5.0, atol=1e-9)
+
+
+def test_velocity_and_acceleration_errors(person):
+    times = np.arange(6)[:, None, None] * 0.1
+    truth = person + times * (1.0, 2.0, 0.0)
+    lagging = truth - (0.1, 0.0, 0.0)
+    np.testing.assert_allclose(velocity_errors(lagging, truth, 0.1), np.zeros((5, 17)), atol=1e-12)
+    faster = truth + times * (0.3, 0.0, 0.4) + 0.5 * times**2 * (0.0, 0.0, 2.0)
+    np.testing.assert_allclose(acceleration_errors(faster, truth, 0.1), np.full((4, 17), 2.0))
+    np.testing.assert_allclose(velocity_errors(truth + times * (0.3, 0.0, 0.4), truth, 0.1), 0.5)
+    jump = truth.copy()
+    jump[3, 5] += (0.0, 0.02, 0.0)
+    expected = np.zeros((5, 17))
+    expected[2:4, 5] = 0.2
+    np.testing.assert_allclose(velocity_errors(jump, truth, 0.1), expected, atol=1e-12)

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import cv2
@@ -64,6 +65,49 @@ def test_undistort_inverts_distort(make_camera, x, y, lens):
     distorted, _ = distort(camera, np.array([x, y]))
     pixel = camera.K[:2, :2] @ distorted + camera.K[:2, 2]
     np.testing.assert_allclose(undistort(camera, pixel), (x, y), atol=1e-11)
+
+
+@given(x=st.floats(-0.6, 0.6), y=st.floats(-0.6, 0.6), lens=st.sampled_from(sorted(LENSES)))
+def test_the_lens_jacobian_is_its_derivative_and_symmetric(make_camera, x, y, lens):
+    model, distortion = LENSES[lens]
+    camera = make_camera("cam", (1.8, 5.0, 1.6), model=model, distortion=distortion)
+    point, step = np.array([x, y]), 1e-6 * np.eye(2)
+    _, jacobian = distort(camera, point)
+    ahead, behind = distort(camera, point + step)[0], distort(camera, point - step)[0]
+    np.testing.assert_allclose(jacobian, (ahead - behind).T / 2e-6, atol=1e-8)
+    assert jacobian[0, 1] == jacobian[1, 0]
+
+
+@given(
+    turn=st.tuples(*[st.floats(-3, 3)] * 3),
+    move=st.tuples(*[st.floats(-50, 50)] * 3),
+    lens=st.sampled_from(sorted(LENSES)),
+)
+def test_moving_world_and_camera_together_changes_no_pixel(make_camera, turn, move, lens):
+    model, distortion = LENSES[lens]
+    camera = make_camera("cam", (1.8, 5.0, 1.6), model=model, distortion=distortion)
+    Q, _ = cv2.Rodrigues(np.array(turn))
+    moved = replace(camera, R=camera.R @ Q.T, t=camera.t - camera.R @ Q.T @ move)
+    points = np.random.default_rng(0).normal(size=(20, 3)) * (0.8, 0.8, 0.5) + (0, 0, 1)
+    pixels, jacobian = project_jacobian(camera, points)
+    there, turned = project_jacobian(moved, points @ Q.T + move)
+    np.testing.assert_allclose(there, pixels, atol=1e-8)
+    np.testing.assert_allclose(turned, jacobian @ Q.T, atol=1e-7)
+    np.testing.assert_allclose(moved.centre, Q @ camera.centre + move, atol=1e-10)
+
+
+@given(pixel=st.tuples(*[st.floats(-1e300, 1e300)] * 2), lens=st.sampled_from(sorted(LENSES)))
+def test_any_finite_pixel_is_undistorted_or_refused_without_a_warning(make_camera, pixel, lens):
+    model, distortion = LENSES[lens]
+    camera = make_camera("cam", (1.8, 5.0, 1.6), model=model, distortion=distortion)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        point = undistort(camera, np.array(pixel))
+    if np.isnan(point).any():
+        assert np.isnan(point).all()
+    elif np.abs(point).max() < 1e3:
+        again = distort(camera, point)[0] @ camera.K[:2, :2].T + camera.K[:2, 2]
+        np.testing.assert_allclose(again, pixel, atol=1e-3)
 
 
 def test_undistort_refuses_what_the_lens_cannot_reach(make_camera):

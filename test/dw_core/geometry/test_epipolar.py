@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dw_core.errors import CalibrationError
@@ -48,6 +48,37 @@ def test_both_cameras_see_a_point_in_the_same_plane(rig, x, y, z):
         )
         difference = (first - second + np.pi) % (2 * np.pi) - np.pi
         off_baseline = np.linalg.norm(np.cross(pencil.frame[2], point - rig[0].centre))
+        assert abs(difference) * off_baseline < 1e-7  # metres across the plane
+
+
+place = st.tuples(st.floats(2, 6), st.floats(-np.pi, np.pi), st.floats(0.2, 3))
+
+
+@given(first=place, second=place, x=coordinate, y=coordinate, z=st.floats(0, 2.2), bent=st.booleans())
+def test_any_two_cameras_agree_about_a_point_whichever_is_first(make_camera, first, second, x, y, z, bent):
+    """F of one order is the transpose of the other's, the point lies on both lines, in one plane."""
+    lens = (
+        ("fisheye", (-0.03, 0.01, -0.004, 0.001)) if bent else ("pinhole", (-0.2, 0.24, -0.001, -0.0008, 0.0))
+    )
+    a, b = (
+        make_camera(name, (r * np.cos(turn), r * np.sin(turn), up), model=lens[0], distortion=lens[1])
+        for name, (r, turn, up) in (("a", first), ("b", second))
+    )
+    assume(np.linalg.norm(a.centre - b.centre) > 0.3)
+    point = np.array([x, y, z])
+    assume(all((c.R @ point + c.t)[2] > 0.5 for c in (a, b)))
+    rays = [undistort(c, project(c, point)) for c in (a, b)]
+    assume(np.isfinite(rays).all())  # the lens reaches it
+    F, back = fundamental_matrix(a, b), fundamental_matrix(b, a)
+    np.testing.assert_allclose(back, F.T, atol=1e-12)
+    E = essential_matrix(a, b)
+    np.testing.assert_allclose(np.linalg.svd(E, compute_uv=False), (1, 1, 0), atol=1e-12)
+    assert abs(homogeneous(rays[1]) @ E @ homogeneous(rays[0])) < 1e-10
+    there, return_ = PlanePencil(a, b), PlanePencil(b, a)
+    off_baseline = np.linalg.norm(np.cross(there.frame[2], point - a.centre))
+    for pencil in (there, return_):
+        angles = [float(pencil.planes(c, ray)) for c, ray in zip((a, b), rays, strict=True)]
+        difference = (angles[0] - angles[1] + np.pi) % (2 * np.pi) - np.pi
         assert abs(difference) * off_baseline < 1e-7  # metres across the plane
 
 

@@ -8,7 +8,7 @@ from dw_core.fusion.spatial import SpatialFusion
 from dw_core.geometry.camera import Rig, project
 from dw_core.geometry.crop import Crop, apply_affine, crop_around
 from dw_core.heatmaps.render import render_gaussians
-from dw_core.tensor.fusion import PencilUpload, epipolar_maxima, fuse, pairs_of
+from dw_core.tensor.fusion import PencilBank, Pencils, PencilUpload, epipolar_maxima, fuse, pairs_of
 from dw_core.types import DenseSet, DenseView, Heatmaps, Stage
 
 torch.set_num_threads(1)
@@ -108,6 +108,24 @@ def test_pencils_are_uploaded_anew_only_when_a_crop_changes(rig, person):
             torch.equal(getattr(before, name)[p], getattr(after, name)[p]) for name in ("places", "samples")
         )
         assert all(same) == (3 not in pair)
+
+
+def test_a_bank_gives_the_same_maxima_and_tells_when_it_moved(rig, person):
+    """Two cameras nearly face each other: their lines fan out over the whole circle and need more room."""
+    seen = [see(camera, person) for camera in rig]
+    crops, pairs = [one.crop for one in seen], tuple(permutations(range(4), 2))
+    maps = torch.from_numpy(np.stack([one.tensor for one in seen]))
+    bank, generations = PencilBank(rig, 64, torch.device("cpu")), []
+    for _ in range(2):
+        for t, s in pairs:
+            bank.update(t, s, crops[t], crops[s])
+        generations.append(bank.generation)
+        held = bank.take(torch.tensor([bank.place(t, s) for t, s in pairs]))
+        target, source = torch.tensor(pairs).unbind(-1)
+        expected = PencilUpload(rig, 64, "cpu").of(crops, pairs)
+        found = epipolar_maxima(maps, Pencils(target, source, *held))
+        torch.testing.assert_close(found, epipolar_maxima(maps, expected), rtol=0, atol=1e-5)
+    assert generations[0] > 0 and generations[0] == generations[1]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,0 +1,106 @@
+"""Motion capture seen by a rig: true joints, and what a detector with known errors says of them.
+
+No images: every joint is projected through the camera's lens, and noise is added to the pixels. T ticks,
+M views, J joints.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from dw_core.data.motion import Motion
+from dw_core.errors import ConfigError
+from dw_core.geometry.camera import Array, Rig, project
+from dw_core.types import NS, Skeleton2D
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Every coordinate of a joint is off by a Gaussian of `px`, independently; a fraction `outliers` of the
+    joint observations by one of `outlier_px` instead. Raises ConfigError for values out of range."""
+
+    px: float = 5.0
+    outliers: float = 0.03
+    outlier_px: float = 40.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not (np.isfinite(value) and value >= 0):
+                raise ConfigError(f"noise: {name} is {value}, expected 0 or more")
+        if self.px == 0:
+            raise ConfigError("noise: px is 0, expected more: it is also what the detector claims")
+        if self.outliers > 1:
+            raise ConfigError(f"noise: outliers is {self.outliers}, expected a fraction of at most 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One clip: truth (T, J, 3) m; pixels (T, M, J, 2) of every view at every tick; at tick k, `tick_ns`
+    after the one before, view k mod M fires. `outside`: fraction of the true pixels beyond the image."""
+
+    rig: Rig
+    truth: Array
+    pixels: Array
+    noise_px: float
+    tick_ns: int
+    outside: float
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def stamp_ns(self, tick: int) -> int:
+        return tick * self.tick_ns
+
+    def seen(self, tick: int) -> Skeleton2D:
+        """What the view that fires at a tick observes; the detector claims `noise_px` for every joint."""
+        view = tick % len(self.rig)
+        pixels = self.pixels[tick, view]
+        J = len(pixels)
+        covariance = np.broadcast_to(self.noise_px**2 * np.eye(2), (J, 2, 2))
+        return Skeleton2D(self.rig.names[view], self.stamp_ns(tick), pixels, covariance, np.ones(J))
+
+
+def scene(motion: Motion, rig: Rig, tick_ms: float, seconds: float, noise: Noise) -> Scene:
+    """The middle `seconds` of a motion, on the floor in the middle of a rig.
+
+    The noise depends on the seed and on the motion's name, not on what else is in the run. Raises
+    ConfigError for a tick that is not positive.
+    """
+    tick_ns = round(tick_ms * 1e6)
+    if tick_ns <= 0:
+        raise ConfigError(f"a tick is {tick_ms:g} ms, expected more than 0")
+    length_s = min(seconds, motion.duration_s)
+    ticks = int(length_s * NS / tick_ns + 1e-6) + 1
+    start_s = (motion.duration_s - (ticks - 1) * tick_ns / NS) / 2
+    joints = motion.at(start_s + np.arange(ticks) * tick_ns / NS)
+    truth = joints + floor_middle(rig) - _standing(joints)
+    exact = np.stack([project(camera, truth) for camera in rig], 1)
+    rng = np.random.default_rng((noise.seed, zlib.crc32(motion.name.encode())))
+    outlier = rng.random(exact.shape[:-1]) < noise.outliers
+    std = np.where(outlier, noise.outlier_px, noise.px)
+    pixels = exact + std[..., None] * rng.normal(size=exact.shape)
+    sizes = np.array([(camera.width, camera.height) for camera in rig], dtype=np.float64)[:, None]
+    inside = ((exact > -0.5) & (exact < sizes - 0.5)).all(-1)
+    return Scene(rig, truth, pixels, noise.px, tick_ns, float(1 - inside.mean()))
+
+
+def floor_middle(rig: Rig) -> Array:
+    """The point (3,) of the floor, z = 0, below the point that is closest to all optical axes."""
+    A, b = np.zeros((3, 3)), np.zeros(3)
+    for camera in rig:
+        across = np.eye(3) - np.outer(camera.R[2], camera.R[2])
+        A += across
+        b += across @ camera.centre
+    x, y, _ = np.linalg.solve(A, b)
+    return np.array([x, y, 0.0])
+
+
+def _standing(joints: Array) -> Array:
+    """The point (3,) of the floor in the middle of where the joints (T, J, 3) go; heights stay."""
+    middle: Array = (joints.min((0, 1)) + joints.max((0, 1))) / 2
+    middle[2] = 0.0
+    return middle

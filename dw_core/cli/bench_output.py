@@ -1,0 +1,40 @@
+"""What the benchmarks' command lines have in common."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from dw_core.errors import ConfigError
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Options --json and --quiet."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def refuse_early(args: argparse.Namespace) -> None:
+    """That the files of --json and --plot can be written: now rather than after minutes of work. Raises
+    ConfigError."""
+    for option in ("json", "plot"):
+        path = getattr(args, option, None)
+        if path is not None:
+            _write(option, path, "", "a")
+
+
+def write_json(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Write the file of --json, if there is one. Raises ConfigError."""
+    if args.json is not None:
+        _write("json", args.json, json.dumps(result, indent=2) + "\n", "w")
+
+
+def _write(option: str, path: Path, text: str, mode: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode) as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"--{option}: {path} cannot be written ({error.strerror})") from error
