@@ -1,0 +1,125 @@
+"""What a moving mesh can touch: its picture in a coarse grid, seen from a camera or from a lamp.
+
+Samples of a still room have a cell that never changes; a frame marks the cells that the mesh may cover and
+looks the samples up. A mark may be too much and is never too little: a projection keeps convex hulls, so
+a triangle stays within the bounding box of its projected corners.
+Shapes: N points, V vertices, F faces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dw_core.synthetic.surface import Float32Array, Int32Array
+
+Array = npt.NDArray[np.float64]
+CELLS = 400  # per side
+IN_FRONT = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """A plane onto which the world is projected by a matrix (3, 4), cut into CELLS x CELLS cells.
+
+    The plane is infinite: coordinates q become q / (1 + |q|). `half_m`: half the side of a square lamp; a
+    shadow is marked for every point of it.
+    """
+
+    projection: Array
+    half_m: float = 0.0
+
+    def cells(self, points: Float32Array, offsets: Float32Array | None = None) -> Int32Array:
+        """The cells (N,) of points (N, 3), seen from `offsets` (N, 2) m beside the middle of the lamp.
+
+        A point that is not in front has cell 0.
+        """
+        x, y, w = self._project(points)
+        front = w > IN_FRONT
+        w = np.where(front, w, 1.0)
+        dx, dy = (0.0, 0.0) if offsets is None else (offsets[:, 0], offsets[:, 1])
+        column, row = _cell((x - dx) / w), _cell((y - dy) / w)
+        return np.where(front, row * CELLS + column, 0).astype(np.int32)
+
+    def covered(self, vertices: Float32Array, faces: Int32Array) -> npt.NDArray[np.bool_]:
+        """The cells (CELLS * CELLS,) that triangles of vertices (V, 3) and faces (F, 3) may cover.
+
+        All of them when a vertex is not in front.
+        """
+        if not len(faces):
+            return np.zeros(CELLS * CELLS, np.bool_)
+        x, y, w = self._project(vertices)
+        if w.min() <= IN_FRONT:
+            return np.ones(CELLS * CELLS, np.bool_)
+        edges = []
+        for q in (x, y):  # one cell more on each side: for the rounding
+            low = np.maximum(_cell((q - self.half_m) / w) - 1, 0)[faces].min(1)
+            high = np.minimum(_cell((q + self.half_m) / w) + 2, CELLS)[faces].max(1)
+            edges.append((low, high))
+        (left, right), (top, bottom) = edges
+        return (boxes_2d(left, right, top, bottom) > 0).reshape(-1)
+
+    def _project(self, points: Float32Array) -> tuple[Array, Array, Array]:
+        x, y, z = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64), points[:, 2]
+        a, b, c = (row[0] * x + row[1] * y + row[2] * z + row[3] for row in self.projection)
+        return a, b, c
+
+
+def _cell(q: Array) -> npt.NDArray[np.int64]:
+    """The row or column of a coordinate of the infinite plane."""
+    cell: npt.NDArray[np.int64] = ((q / (1 + np.abs(q)) + 1) * (CELLS / 2)).astype(np.int64)
+    return np.minimum(cell, CELLS - 1)
+
+
+def boxes_2d(
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
+    top: npt.NDArray[np.int64],
+    bottom: npt.NDArray[np.int64],
+) -> Array:
+    """How many boxes (F,), right and bottom not included, lie over each cell (CELLS, CELLS).
+
+    By differences at the corners and two running sums: Crow, "Summed-area tables", SIGGRAPH 1984.
+    """
+    side = CELLS + 1
+    corner = np.concatenate((top * side + left, bottom * side + right, top * side + right, bottom * side + left))
+    sign = np.repeat([1.0, 1.0, -1.0, -1.0], len(left))
+    steps = np.bincount(corner, sign, minlength=side * side).reshape(side, side)
+    count: Array = steps.cumsum(0).cumsum(1)[:CELLS, :CELLS]
+    return count
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """A box of the world from `low` (3,) m in `shape` cubes of `side_m`."""
+
+    low: Array
+    shape: tuple[int, int, int]
+    side_m: float
+
+    def index(self, points: Float32Array) -> npt.NDArray[np.int64]:
+        """Column, row and layer (N, 3) of points (N, 3); those outside go to the nearest cube."""
+        cube = np.floor((points - self.low) / self.side_m).astype(np.int64)
+        return np.clip(cube, 0, np.array(self.shape) - 1)
+
+    def cells(self, points: Float32Array) -> Int32Array:
+        """The numbers (N,) of the cubes of points (N, 3)."""
+        i, j, k = self.index(points).T
+        return ((i * self.shape[1] + j) * self.shape[2] + k).astype(np.int32)
+
+    def near(self, vertices: Float32Array, faces: Int32Array, reach: float) -> npt.NDArray[np.bool_]:
+        """Which cubes, flat, may hold a point within `reach` metres of a triangle (F, 3) of (V, 3)."""
+        mark = np.zeros(np.array(self.shape) + 1)
+        if len(faces):
+            corners = vertices[faces].astype(np.float64)
+            low = self.index(corners.min(1) - reach - 1e-3)
+            high = self.index(corners.max(1) + reach + 1e-3) + 1
+            for choice in range(8):
+                ends = [(low, high)[choice >> axis & 1][:, axis] for axis in range(3)]
+                sign = -1.0 if bin(choice).count("1") % 2 else 1.0
+                np.add.at(mark, tuple(ends), sign)
+        for axis in range(3):
+            mark = mark.cumsum(axis)
+        return (mark[:-1, :-1, :-1] > 0.5).reshape(-1)
