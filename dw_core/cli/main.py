@@ -15,6 +15,7 @@ from dw_core.errors import EXIT_BAD_INPUT, DwError
 COMMANDS = {
     "doctor": ("dw_core.cli.doctor", "say what is there, what is missing, and the command that mends it"),
     "fetch": ("dw_core.cli.fetch", "download the demo footage and the network weights, with checksums"),
+    "render": ("dw_core.cli.render", "render a scene: images of every camera, with the truth beside them"),
     "bench": ("dw_core.cli.bench", "measure what the stages cost, and how well motion is tracked"),
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
