@@ -105,7 +105,8 @@ def _distances(found: list[Skeleton2D], expected: list[Skeleton2D]) -> dict[str,
     a, b = (np.stack([one.pixels[: len(COCO17)] for one in joints]) for joints in (found, expected))
     apart = np.linalg.norm(a - b, axis=-1)
     apart = apart[np.isfinite(apart)]
-    return {"median": float(np.median(apart)), "max": float(apart.max()), "joints": len(apart)}
+    median, p95, largest = np.percentile(apart, (50, 95, 100)).tolist()
+    return {"median": median, "p95": p95, "max": largest, "joints": len(apart)}
 
 
 @torch.inference_mode()

@@ -28,6 +28,8 @@ CHANNELS = 20
 # The paper's targets: Gaussians of 3 cells on maps of 96.
 PEAK_CELLS = 1 / 32
 WARPERS = ("fast", "paper", "none")
+# What is added to an untrained Warper's parameters, so that it moves joints by some pixels.
+RANDOM_STD = {"fast": {"others": 0.15}, "paper": {"offsets": 0.3, "weights": 0.02, "others": 0.0}}
 
 
 def random_warper(name: str) -> nn.Module | None:
@@ -38,8 +40,8 @@ def random_warper(name: str) -> nn.Module | None:
     warper: nn.Module = FastWarper(CHANNELS) if name == "fast" else PaperWarper(CHANNELS)
     with torch.no_grad():
         for key, value in warper.named_parameters():
-            if name == "fast" or key.startswith(("offsets", "weights")):
-                value.add_(0.02 * torch.randn_like(value))
+            std = RANDOM_STD[name].get(key.partition(".")[0], RANDOM_STD[name]["others"])
+            value.add_(std * torch.randn_like(value))
     return warper.eval()
 
 

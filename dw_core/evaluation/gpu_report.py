@@ -69,7 +69,7 @@ def _parity(result: dict[str, Any]) -> list[list[str]]:
     return [
         [
             NAMES[name],
-            *(f"{found[kind]['median']:.4f} / {found[kind]['max']:.4f}" for kind in KINDS),
+            *(" / ".join(f"{found[kind][f]:.4f}" for f in ("median", "p95", "max")) for kind in KINDS),
         ]
         for name, found in result["parity"]["joints"].items()
     ]
@@ -77,7 +77,11 @@ def _parity(result: dict[str, Any]) -> list[list[str]]:
 
 KINDS = ("float32_numpy_px", "bfloat16_float32_px")
 TOTAL_HEADER = ("new frame to pose", "median", "95 %", "per second", "asked for", "peak memory")
-PARITY_HEADER = ("joints of all views, median / largest px", "float32 from numpy", "bfloat16 from float32")
+PARITY_HEADER = (
+    "joints of all views, median / 95 % / largest, px",
+    "float32 from numpy",
+    "bfloat16 from float32",
+)
 
 
 def _facts(result: dict[str, Any]) -> list[str]:

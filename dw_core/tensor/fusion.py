@@ -1,7 +1,7 @@
 """Spatial fusion in torch: epipolar maxima by the pencil, for many pairs of views at once.
 
 Where to sample and where to look up is geometry of calibration and crops alone: numpy computes it
-(dw_core/fusion/spatial.py), and it is uploaded when a crop changes. What is left, two bilinear samplings
+(dw_core/fusion/pencil.py), and it is uploaded when a crop changes. What is left, two bilinear samplings
 and a maximum, is differentiable by the maps.
 
 The same numbers as the numpy path up to its interpolation: OpenCV rounds places to 1/32 of a cell for maps
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dw_core.fusion.spatial import FAR_OUTSIDE, FusionForm, PencilGeometry
+from dw_core.fusion.pencil import FAR_OUTSIDE, PencilGeometry
+from dw_core.fusion.spatial import FusionForm
 from dw_core.geometry.camera import Rig
 from dw_core.geometry.crop import Crop
 from dw_core.types import Float32Array

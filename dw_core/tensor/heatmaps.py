@@ -79,10 +79,12 @@ def decode(maps: Tensor) -> Joints:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    unseen = ~(height >= MIN_HEIGHT)
+    unseen = ~((height >= MIN_HEIGHT) & height.isfinite())
     maps = maps.masked_fill(unseen[..., None, None], 0.0)  # so that no NaN is summed, nor a gradient of it
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
-    centroid, shape = _moments(maps.clamp(min=0).masked_fill(~disk, 0.0), dx, dy)
+    # moments do not depend on the scale, and squares of heights around 1 neither overflow nor vanish
+    scale = height.detach().masked_fill(unseen, 1.0)[..., None, None]
+    centroid, shape = _moments((maps / scale).clamp(min=0).masked_fill(~disk, 0.0), dx, dy)
     cells = peak + centroid
     height2, other = _highest(maps.masked_fill(disk, 0.0))
     # as in decode.py: the odds of a second peak, and of none at all
@@ -131,7 +133,7 @@ def soft_argmax(maps: Tensor) -> Tensor:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    unseen = ~(height >= MIN_HEIGHT)
+    unseen = ~((height >= MIN_HEIGHT) & height.isfinite())
     # relative to the maximum the exponentials neither overflow nor vanish
     maps = (maps - height.detach()[..., None, None]).masked_fill(unseen[..., None, None], 0.0)
     dx, dy, disk = _steps_from(peak, maps.shape[-1])

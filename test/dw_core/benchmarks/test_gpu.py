@@ -57,13 +57,14 @@ def test_every_stage_was_timed_on_a_person_who_was_followed(short: Short) -> Non
 
 
 def test_the_run_times_agree_on_the_same_maps(short: Short) -> None:
-    """Cells are 25 px to 30 px here, and OpenCV rounds to 1/32 of one."""
+    """Cells are 25 px to 30 px here, and OpenCV rounds to 1/32 of one. Where that turns which of two cells is
+    the highest, the disk around it, 5 cells in all, jumps by a cell at most."""
     parity = short[0]["parity"]
     assert parity["network_bfloat16"] < 0.02
     for name, found in parity["joints"].items():
         assert found["float32_numpy_px"]["joints"] > 200
-        assert found["float32_numpy_px"]["max"] < 1.0
-        assert found["bfloat16_float32_px"]["max"] < 1.0
+        for distances in (found["float32_numpy_px"], found["bfloat16_float32_px"]):
+            assert distances["median"] < 0.1 and distances["p95"] < 0.5 and distances["max"] < 25
         assert (found["bfloat16_float32_px"]["max"] > 0) == (name == "paper")
 
 

@@ -63,6 +63,18 @@ def test_any_map_is_decoded_as_in_numpy(maps):
     agree(decode(torch.from_numpy(maps).double()), plain.decode(maps, full_frame_crop(16, 16)), 1e-6)
 
 
+@given(
+    hnp.arrays(np.float32, (2, 16, 16), elements=st.floats(-1, 1, width=32)),
+    st.sampled_from([1e-30, 1e-3, 1e3, 1e30, np.float32(3e38)]),
+)
+def test_maps_of_any_scale_and_sign_are_decoded_as_in_numpy_or_not_at_all(maps, scale):
+    maps = (maps * np.float32(scale)).astype(np.float32)
+    found, expected = decode(torch.from_numpy(maps)), plain.decode(maps, full_frame_crop(16, 16))
+    np.testing.assert_array_equal(found.confidence > 0, expected.confidence > 0)
+    np.testing.assert_allclose(found.places, expected.pixels, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.confidence, expected.confidence, rtol=0, atol=1e-5)
+
+
 def test_pixels_of_several_crops_are_those_of_numpy():
     crops = [Crop(300.0, 150.0, 480.0), Crop(-20.5, 7.0, 96.0)]
     maps = render.render_gaussians(np.random.default_rng(1).uniform(8, 56, (2, 5, 2)), 64, 1.27)
