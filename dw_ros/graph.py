@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,23 +15,26 @@ from typing import Any, Literal
 from dw_core.data import assets
 from dw_core.data.rigs import load_rig
 from dw_core.errors import ConfigError
+from dw_core.synthetic.truth import has_truth
 from dw_ros import distro
 
 Composition = Literal["composed", "isolated"]
 COMPOSITIONS: tuple[Composition, ...] = ("composed", "isolated")
-FOOTAGE = "footage"
-DEFAULT_RIG = "balance_beam"
+FOOTAGE, RENDERED, EXTERNAL = "footage", "rendered", "external"
+SCENE = "config/scenes/walk.yaml"
+DEFAULT_RIG, OWN_RIG = "balance_beam", "rig.yaml"
 
 
 @dataclass(frozen=True)
 class GraphOptions:
     """What a user chooses; everything else is in the parameter file.
 
-    `rig`: a file, or the name of one in config/rigs. `source`: "footage", or a folder with one video or
-    folder of images per view, or "external": somebody else publishes the images.
+    `rig`: a file, or the name of one in config/rigs; none: the source's own rig.yaml, or that of the
+    footage. `source`: "footage"; "rendered": config/scenes/walk.yaml, rendered once; a folder with one video
+    or folder of images per view; or "external": somebody else publishes the images.
     """
 
-    rig: str = DEFAULT_RIG
+    rig: str = ""
     source: str = FOOTAGE
     namespace: str = "dw"
     rate_hz: float | None = None
@@ -90,6 +94,16 @@ def rig_file(rig: str) -> Path:
     raise ConfigError(f"rig '{rig}' is neither a file nor one of config/rigs ({known})")
 
 
+def rig_of(options: GraphOptions) -> Path:
+    """The rig in force: the one that is named, else the source's own, else that of the footage. Raises
+    ConfigError when it is not there."""
+    if not options.rig and options.source not in (FOOTAGE, EXTERNAL):
+        own = source_folder(options.source) / OWN_RIG
+        if own.is_file():
+            return own
+    return rig_file(options.rig or DEFAULT_RIG)
+
+
 def parameter_file(options: GraphOptions) -> Path:
     """The parameter file in force. Raises ConfigError when it does not exist."""
     default = share_file("config/interleaved.yaml")
@@ -105,18 +119,31 @@ def source_folder(source: str) -> Path:
     """Folder of the footage. Raises AssetError or ConfigError when it is not there."""
     if source == FOOTAGE:
         return assets.footage()
+    if source == RENDERED:
+        return rendered_folder()
     path = Path(source)
     if not path.is_dir():
         raise ConfigError(
-            f"source '{source}' is not a folder, expected '{FOOTAGE}', 'external', "
+            f"source '{source}' is not a folder, expected '{FOOTAGE}', '{RENDERED}', '{EXTERNAL}', "
             "or a folder with one video or folder of images per view"
         )
     return path.resolve()
 
 
+def rendered_folder() -> Path:
+    """The footage of the shipped scene, in the cache; rendered when it is not there, which takes minutes."""
+    from dw_core.synthetic.record import record
+    from dw_core.synthetic.scene import load_scene, scene_hash
+
+    scene = load_scene(share_file(SCENE))
+    folder = assets.cache_folder() / "rendered" / scene_hash(scene)[:16]
+    record(scene, folder, processes=os.cpu_count() or 1)
+    return folder
+
+
 def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     """The nodes from trigger to markers. Raises DwError for a rig or source that cannot be."""
-    rig = rig_file(options.rig)
+    rig = rig_of(options)
     views = load_rig(rig).names
     shared = {"rig": str(rig)}
     namespace = namespace_of(options)
@@ -128,9 +155,11 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
         NodeSpec("spatial_fusion", "spatial_fusion", namespace, shared),
         *(NodeSpec("heatmap", "heatmap", f"{namespace}/{view}", shared) for view in views),
     ]
-    if options.source != "external":
+    if options.source != EXTERNAL:
         camera = {**shared, "source": str(source_folder(options.source))}
         nodes += [NodeSpec("camera", "camera", f"{namespace}/{view}", camera) for view in views]
+        if has_truth(Path(camera["source"])):
+            nodes.append(NodeSpec("truth", "truth", namespace, {"source": camera["source"]}))
     # From the end of the line to its beginning: nobody speaks before somebody listens.
     return (*nodes, NodeSpec("trigger", "trigger", namespace, trigger))
 
@@ -159,12 +188,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a graph on a command line."""
     default = GraphOptions()
     parser.add_argument(
-        "--rig", default=default.rig, help="rig file, or name of one in config/rigs (%(default)s)"
+        "--rig",
+        default=default.rig,
+        help=f"rig file, or name of one in config/rigs (the source's own rig.yaml, or {DEFAULT_RIG})",
     )
     parser.add_argument(
         "--source",
         default=default.source,
-        help="'footage' (default), 'external' (another driver publishes the images), "
+        help="'footage' (default), 'rendered' (a rendered person, with the truth; made once, in minutes), "
+        "'external' (another driver publishes the images), "
         "or a folder with one video or folder of images per view, named as in the rig",
     )
     parser.add_argument(

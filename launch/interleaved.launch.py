@@ -11,7 +11,7 @@ from dw_ros import graph
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 ARGUMENTS = {
-    "rig": (graph.DEFAULT_RIG, "Rig file, or name of one in config/rigs."),
+    "rig": ("", "Rig file, or name of one in config/rigs; empty: the source's own, or the footage's."),
     "source": (
         graph.FOOTAGE,
         "'footage', 'external', or a folder with one video or folder of images per view.",

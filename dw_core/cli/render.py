@@ -19,12 +19,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("scene", type=Path, help="scene file (YAML)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write, or to go on with")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write, or to go on with"
+    )
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count(), help="how many work at it (default: every core)"
     )
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="also a picture: all views at one moment, true joints drawn in"
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="also a picture: all views at one moment, true joints drawn in",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 

@@ -6,7 +6,8 @@ The bag carries its own message definitions, so nothing of ROS has to be install
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dw_core.interleave.schedule import Schedule
 from dw_core.types import FloatArray, Skeleton2D
 
 IntArray = npt.NDArray[np.int64]
+TRUTH_TOPIC = "truth/skeletons"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,8 @@ class Run:
     `schedule`: who was to fire when. `observations`: the 2D joints of all views, in order of their stamps.
     T skeletons of the first person: `stamps_ns` (T,) exposure, `received_ns`, `published_ns` and
     `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `positions`
-    (T, J, 3) m, NaN where nobody is tracked.
+    (T, J, 3) m, NaN where nobody is tracked. `truth`: of rendered footage, everybody's joints (P, J, 3) by
+    the stamps of the exposures; empty for real footage.
     """
 
     rig: Rig
@@ -44,6 +47,7 @@ class Run:
     published_ns: IntArray
     bag_ns: IntArray
     positions: FloatArray
+    truth: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @property
     def tracked(self) -> npt.NDArray[np.bool_]:
@@ -57,7 +61,7 @@ def read_run(bag: Path) -> Run:
     wanted = {"RigCalibration", "SkeletonDefinition", "TriggerSchedule", "Skeleton2D", "Skeleton3DArray"}
     try:
         with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-            connections = [one for one in reader.connections if _kind(one) in wanted]
+            connections = [one for one in reader.connections if _kind(one) in (*wanted, TRUTH_TOPIC)]
             for connection, stamp, data in reader.messages(connections):
                 by_kind[_kind(connection)].append((stamp, reader.deserialize(data, connection.msgtype)))
     except (AnyReaderError, OSError, UnicodeDecodeError) as error:
@@ -75,13 +79,21 @@ def read_run(bag: Path) -> Run:
         joint_set=definition.name,
         schedule=messages.schedule(running[-1]),
         observations=tuple(sorted(observations, key=lambda one: one.stamp_ns)),
+        truth=dict(_truth(message) for _, message in by_kind[TRUTH_TOPIC]),
         **_skeletons(by_kind["Skeleton3DArray"], len(definition.joint_names)),
     )
 
 
 def _kind(connection: Connection) -> str:
     package, _, name = connection.msgtype.split("/")
+    if connection.topic.endswith(TRUTH_TOPIC):
+        return TRUTH_TOPIC
     return name if package == "dw_ros" else ""
+
+
+def _truth(message: Any) -> tuple[int, FloatArray]:
+    people = [messages.skeleton3d(one).positions for one in message.skeletons]
+    return messages.time_ns(message.header.stamp), np.stack(people)
 
 
 def _skeletons(arrays: list[tuple[int, Any]], joints: int) -> dict[str, Any]:

@@ -34,6 +34,11 @@ def report(summary: dict[str, Any]) -> str:
             f"          a view that was left out sees its joints {left_out['median']:.1f} px (median) "
             f"from where the others say, 90 % under {left_out['p90']:.1f} px"
         )
+    if "mpjpe_mm" in summary:
+        sentences.append(
+            f"truth     joints are {summary['mpjpe_mm']:.1f} mm from where they were rendered "
+            f"(MPJPE, absolute), {summary['mpjpe_relative_mm']:.1f} mm relative to the hips"
+        )
     return "\n".join(sentences)
 
 

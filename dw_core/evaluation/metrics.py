@@ -17,6 +17,13 @@ def joint_errors(predicted: Array, truth: Array, root: int | None = None) -> Arr
     return errors
 
 
+def nearest_person(predicted: Array, people: Array) -> Array:
+    """Of people (P, J, 3) the one (J, 3) that a pose (J, 3) is nearest to, by its known joints."""
+    errors = np.linalg.norm(people - predicted, axis=-1)
+    nearest: Array = people[int(np.argmin(np.nan_to_num(errors, nan=0.0).sum(-1)))]
+    return nearest
+
+
 def mpjpe(predicted: Array, truth: Array, root: int | None = None) -> float:
     """Mean per-joint position error of poses (..., J, 3), root-relative or absolute. Joints that are NaN
     are left out; NaN when none is left."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dw_core.data.bags import Run
 from dw_core.errors import MediaError
-from dw_core.evaluation.metrics import bone_lengths, relative_mad
+from dw_core.evaluation.metrics import bone_lengths, joint_errors, nearest_person, relative_mad
 from dw_core.geometry.camera import MIN_VIEWS, project
 from dw_core.skeleton import joint_set
 from dw_core.tracking.tracker import SkeletonTracker
@@ -55,6 +55,28 @@ def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
         "bone_length_mad_fraction": max(bones.values()),
         "bone_length_mad_fraction_by_bone": bones,
         "left_out_view_px": left_out,
+    } | true_errors_mm(run)
+
+
+def true_errors_mm(run: Run) -> dict[str, Any]:
+    """MPJPE of the tracked skeletons against the truth of rendered footage, absolute and relative to the
+    middle of the hips, over their known joints; nothing for real footage."""
+    joints = joint_set(run.joint_set)
+    hips = [joints.index("left_hip"), joints.index("right_hip")]
+    absolute, relative = [], []
+    for k in np.flatnonzero(run.tracked):
+        people = run.truth.get(int(run.stamps_ns[k]))
+        if people is None:
+            continue
+        found, true = run.positions[k], nearest_person(run.positions[k], people)
+        absolute.append(joint_errors(found, true))
+        relative.append(joint_errors(found - found[hips].mean(0), true - true[hips].mean(0)))
+    if not absolute:
+        return {}
+    return {
+        "mpjpe_mm": 1e3 * float(np.nanmean(absolute)),
+        "mpjpe_relative_mm": 1e3 * float(np.nanmean(relative)),
+        "mpjpe_skeletons": len(absolute),
     }
 
 

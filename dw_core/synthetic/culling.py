@@ -84,7 +84,9 @@ def boxes_2d(
     By differences at the corners and two running sums: Crow, "Summed-area tables", SIGGRAPH 1984.
     """
     side = CELLS + 1
-    corner = np.concatenate((top * side + left, bottom * side + right, top * side + right, bottom * side + left))
+    corner = np.concatenate(
+        (top * side + left, bottom * side + right, top * side + right, bottom * side + left)
+    )
     sign = np.repeat([1.0, 1.0, -1.0, -1.0], len(left))
     steps = np.bincount(corner, sign, minlength=side * side).reshape(side, side)
     count: Array = steps.cumsum(0).cumsum(1)[:CELLS, :CELLS]

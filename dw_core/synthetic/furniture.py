@@ -44,7 +44,9 @@ class Wall:
         """The point (3,) at a length along the wall, a height and a distance off it, m."""
         return self.corner + at * self.along + off * self.inwards + np.array([0.0, 0.0, height])
 
-    def board(self, at: float, height: float, width: float, rise: float, depth: float, finish: Finish) -> Part:
+    def board(
+        self, at: float, height: float, width: float, rise: float, depth: float, finish: Finish
+    ) -> Part:
         """A box on the wall whose lower left corner is at a length and a height."""
         ends = np.stack((self.point(at, height, 0.0), self.point(at + width, height + rise, depth)))
         return box(ends.min(0), ends.max(0), finish)
@@ -145,7 +147,11 @@ def carton(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
     for _ in range(int(rng.integers(1, 3))):
         half, height = rng.uniform(0.17, 0.24), rng.uniform(0.25, 0.5)
         kit.add((-half, -half * 0.8, z), (half, half * 0.8, z + height), board)
-        kit.add((-half - 0.001, -0.025, z + height * 0.7), (half + 0.001, 0.025, z + height + 0.001), _plain((0.8, 0.7, 0.52)))
+        kit.add(
+            (-half - 0.001, -0.025, z + height * 0.7),
+            (half + 0.001, 0.025, z + height + 0.001),
+            _plain((0.8, 0.7, 0.52)),
+        )
         z += height
     return kit.parts
 
@@ -187,7 +193,9 @@ def cupboard(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 def sofa(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
     """An armchair with cushions."""
     kit, cloth = _Kit(foot, yaw), _paint(rng)
-    cloth = replace(cloth, kind="carpet", second=cloth.first * np.float32(0.55), seed=int(rng.integers(1 << 16)))
+    cloth = replace(
+        cloth, kind="carpet", second=cloth.first * np.float32(0.55), seed=int(rng.integers(1 << 16))
+    )
     kit.add((-0.44, 0.0, 0.1), (0.44, 0.72, 0.32), cloth)
     kit.add((-0.44, 0.0, 0.3), (0.44, 0.18, 0.84), cloth)
     for x in (-0.44, 0.3):
@@ -252,6 +260,10 @@ def picture(rng: np.random.Generator, wall: Wall, at: float, width: float) -> li
     frame = _wood(rng) if rng.random() < 0.5 else _plain((0.12, 0.12, 0.13))
     edge = 0.035
     parts = [wall.board(at, height, width, rise, 0.012, image)]
-    parts += [wall.board(x, height - edge, edge, rise + 2 * edge, 0.025, frame) for x in (at - edge, at + width)]
-    parts += [wall.board(at - edge, z, width + 2 * edge, edge, 0.025, frame) for z in (height - edge, height + rise)]
+    parts += [
+        wall.board(x, height - edge, edge, rise + 2 * edge, 0.025, frame) for x in (at - edge, at + width)
+    ]
+    parts += [
+        wall.board(at - edge, z, width + 2 * edge, edge, 0.025, frame) for z in (height - edge, height + rise)
+    ]
     return parts

@@ -63,7 +63,9 @@ class EmbreeCaster:
         origins = np.tile(np.asarray(origin, np.float32), (len(directions), 1))
         found = self._scene.run(origins, directions, query="INTERSECT", output=1)
         nothing = found["primID"] < 0
-        return Hits(found["primID"], np.where(nothing, np.float32(np.inf), found["tfar"]), found["u"], found["v"])
+        return Hits(
+            found["primID"], np.where(nothing, np.float32(np.inf), found["tfar"]), found["u"], found["v"]
+        )
 
     def blocked(
         self, points: Float32Array, lights: Float32Array, which: Int32Array, reach: float

@@ -177,9 +177,7 @@ class RoomView:
             offsets = light.offsets()[self.lamp_point[samples]] * np.float32(zoom)
             self.lamp_cells[k, samples] = screen.cells(points, offsets)
 
-    def _room_colours(
-        self, hits: Hits, cosine: Float32Array
-    ) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+    def _room_colours(self, hits: Hits, cosine: Float32Array) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
         """Colours (n, 3) of hits on the room, and whether they are light themselves (n,)."""
         mesh, parts = self.still.mesh, self.room.parts
         corners, owner = mesh.faces[hits.triangle], mesh.owner[hits.triangle]
@@ -284,9 +282,7 @@ class RoomView:
             candidates = np.flatnonzero(marks[self.camera_cells[here]]) + first
         hits = moving.caster.first(self.centre, self.rays[candidates])
         nearer = np.flatnonzero(hits.distance < self.distance[candidates])
-        self._marks = [
-            screen.covered(mesh.vertices, mesh.faces) for screen, _ in self.lamp_screens
-        ]
+        self._marks = [screen.covered(mesh.vertices, mesh.faces) for screen, _ in self.lamp_screens]
         self._near = self.voxels.near(mesh.vertices, mesh.faces, MOVING_REACH_M)
         if everywhere:
             return _some(hits, nearer), candidates[nearer], candidates

@@ -83,7 +83,9 @@ def retarget(capture: Capture, body: Body, shape: Shape) -> Clip:
     """
     rest = rest_frames(body, shape)
     turned = {
-        name: capture.frame(name) @ rest[name].T for name in SEGMENTS if not name.endswith(("forearm", "shank"))
+        name: capture.frame(name) @ rest[name].T
+        for name in SEGMENTS
+        if not name.endswith(("forearm", "shank"))
     }
     for side in SIDES:
         for upper, lower in (("upper_arm", "forearm"), ("thigh", "shank")):

@@ -56,7 +56,9 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
     """
     path = np.asarray(path, np.float64).reshape(-1, 3)
     if not len(path) or not np.isfinite(path).all():
-        raise ConfigError(f"room {seed}: the path to keep clear has {len(path)} points, expected finite points")
+        raise ConfigError(
+            f"room {seed}: the path to keep clear has {len(path)} points, expected finite points"
+        )
     rng = np.random.default_rng((seed, 1))
     centres = np.array([camera.centre for camera in cameras]).reshape(-1, 3)
     low, high = _extent(rng, np.concatenate((centres, path)))
@@ -116,11 +118,13 @@ def _style(rng: np.random.Generator, outdoors: bool) -> _Style:
         "tiles": (_colour(rng, (0.72, 0.70, 0.66), (0.55, 0.55, 0.56), (0.68, 0.56, 0.46)), 0.55, 0.45),
         "carpet": (_colour(rng, (0.45, 0.46, 0.5), (0.5, 0.42, 0.38), (0.36, 0.42, 0.44)), 0.5, 1.0),
     }
-    kind = ("tiles" if outdoors else ("planks", "tiles", "carpet")[int(rng.integers(3))])
+    kind = "tiles" if outdoors else ("planks", "tiles", "carpet")[int(rng.integers(3))]
     first, darker, scale = floors[kind]
     floor = Finish(kind, first, first * np.float32(darker), scale, seed)
     paint = _colour(rng, (0.88, 0.86, 0.82), (0.8, 0.83, 0.84), (0.87, 0.82, 0.72), (0.74, 0.8, 0.76))
-    bricks = Finish("bricks", _colour(rng, (0.62, 0.36, 0.28), (0.66, 0.5, 0.4)), paint * np.float32(0.7), 0.24, seed)
+    bricks = Finish(
+        "bricks", _colour(rng, (0.62, 0.36, 0.28), (0.66, 0.5, 0.4)), paint * np.float32(0.7), 0.24, seed
+    )
     paper = Finish("wallpaper", paint, paint * np.float32(0.72), 0.22, seed)
     plain = Finish("plaster", paint, paint, 1.0, seed)
     wall = bricks if outdoors else (plain, plain, paper)[int(rng.integers(3))]
@@ -147,7 +151,9 @@ def _shell(style: _Style, low: Array, high: Array, outdoors: bool) -> list[Part]
     return parts
 
 
-def _lights(rng: np.random.Generator, low: Array, high: Array, outdoors: bool) -> tuple[list[Light], list[Part]]:
+def _lights(
+    rng: np.random.Generator, low: Array, high: Array, outdoors: bool
+) -> tuple[list[Light], list[Part]]:
     """The lamps, and what is seen of them."""
     middle = (low + high) / 2
     if outdoors:
@@ -171,7 +177,9 @@ def _lights(rng: np.random.Generator, low: Array, high: Array, outdoors: bool) -
 
 
 def _light(centre: Array, facing: Array | tuple[int, ...], half: float, colour: Array) -> Light:
-    values = (np.round(np.asarray(value, np.float64), 6).astype(np.float32) for value in (centre, facing, colour))
+    values = (
+        np.round(np.asarray(value, np.float64), 6).astype(np.float32) for value in (centre, facing, colour)
+    )
     place, way, power = values
     return Light(place, way, half, power)
 
@@ -184,7 +192,11 @@ def _on_walls(
     for k, wall in enumerate(furniture.walls(low, high)):
         at = rng.uniform(0.5, 1.1)
         while at < wall.length - 1.0:
-            kind = "window" if k == 1 and not windows else str(rng.choice(["door", "picture", "picture", "none"]))
+            kind = (
+                "window"
+                if k == 1 and not windows
+                else str(rng.choice(["door", "picture", "picture", "none"]))
+            )
             width = {"window": 1.5, "door": 0.9, "picture": rng.uniform(0.4, 0.9), "none": 0.5}[kind]
             if at + width > wall.length - 0.2:
                 break

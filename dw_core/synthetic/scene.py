@@ -2,12 +2,12 @@
 
 As a file (YAML), every name as in the dataclasses; what is left out has its default:
 
-    rig: ring_vga                 # a rig file beside the scene, or one of config/rigs
+    rig: ../rigs/ring_vga.yaml    # files are relative to the scene
     seconds: 10.0
     rate_hz: 60.0                 # every camera sees every frame; who fires when is the schedule's affair
     room: 7                       # seed
     actors:
-    - motion: clips/07_01.amc     # .amc, .bvh or .npz; relative to the scene file
+    - motion: clips/07_01.amc     # .amc, .bvh, .npz, or `walk`, which is no file (walk.py)
       start_s: 1.0
       look: 3                     # seed
       place: [0.0, 0.0]           # metres: the middle of the path
@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import yaml
 
 from dw_core.errors import ConfigError
+from dw_core.synthetic import walk
 from dw_core.synthetic.body import FILE as BODY_FILE
 from dw_core.synthetic.optics import Optics
 
@@ -100,7 +101,9 @@ def load_scene(path: Path) -> Scene:
 
 def _actor(entry: Any, number: int, folder: Path) -> Actor:
     values = _known(entry, Actor, f"actor {number}")
-    motion = found(str(values.pop("motion", "")), folder, f"motion of actor {number}")
+    motion = str(values.pop("motion", ""))
+    if motion != walk.NAME:
+        motion = found(motion, folder, f"motion of actor {number}")
     place = tuple(float(x) for x in values.pop("place", (0.0, 0.0)))
     if len(place) != 2:
         raise ConfigError(f"the place of actor {number} has {len(place)} numbers, expected x and y")
@@ -127,12 +130,11 @@ def _known(document: Any, kind: type, what: str) -> dict[str, Any]:
 
 
 def found(name: str, folder: Path, what: str) -> str:
-    """A file named in a scene: beside the scene, or a rig of config/rigs by its name. Raises ConfigError."""
-    shipped = Path(__file__).parents[2] / "config" / "rigs" / f"{name}.yaml"
-    for path in (Path(name).expanduser(), folder / name, shipped):
-        if name and path.is_file():
-            return str(path.resolve())
-    raise ConfigError(f"the {what} is '{name}', expected a file (also looked for in {folder})")
+    """A file named in a scene, relative to the scene's folder. Raises ConfigError when it is not there."""
+    path = folder / Path(name).expanduser()
+    if not name or not path.is_file():
+        raise ConfigError(f"the {what} is '{name}', expected a file; there is no {path}")
+    return str(path.resolve())
 
 
 def scene_hash(scene: Scene) -> str:
@@ -147,7 +149,9 @@ def scene_hash(scene: Scene) -> str:
 
 
 def _digest(path: str) -> str:
-    """Of a file, and of an .amc's skeleton beside it too."""
+    """Of a file, and of an .amc's skeleton beside it too; `walk` is the renderer's own."""
+    if path == walk.NAME:
+        return path
     files = [Path(path), *sorted(Path(path).parent.glob("*.asf") if path.endswith(".amc") else ())]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

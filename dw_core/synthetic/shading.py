@@ -50,7 +50,11 @@ class Light:
         """The points (16, 2) m on the panel, quarter by quarter."""
         side = (np.arange(GRID) + 0.5) / GRID * 2 - 1
         half = GRID // 2
-        cells = [(2 * (q // 2) + p // 2, 2 * (q % 2) + p % 2) for q in range(half * half) for p in range(half * half)]
+        cells = [
+            (2 * (q // 2) + p // 2, 2 * (q % 2) + p % 2)
+            for q in range(half * half)
+            for p in range(half * half)
+        ]
         return np.array([(side[c], side[r]) for r, c in cells], np.float32) * np.float32(self.half_m)
 
     def points(self) -> Float32Array:

@@ -57,7 +57,9 @@ def box(low: Array, high: Array, finish: Finish, yaw: float = 0.0) -> Part:
             places.append(place[:, ::-1] if finish.kind == "wood" and size[v] > size[u] else place)
     faces = np.concatenate([_QUAD + 4 * k for k in range(6)])
     vertices = np.concatenate(corners) - size / 2
-    return _part(turned(vertices, yaw) + (low + high) / 2, np.concatenate(places), faces, finish, smooth=False)
+    return _part(
+        turned(vertices, yaw) + (low + high) / 2, np.concatenate(places), faces, finish, smooth=False
+    )
 
 
 def cylinder(foot: Array, radius: float, height: float, finish: Finish, top: float | None = None) -> Part:

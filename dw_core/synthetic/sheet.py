@@ -37,4 +37,6 @@ def contact_sheet(folder: Path, path: Path, frame: int | None = None) -> None:
         sheet[row * height :, column * width :][: tile.shape[0], : tile.shape[1]] = tile
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), sheet):
-        raise ConfigError(f"{path} cannot be written, expected a .png or .jpg in a folder that can be written")
+        raise ConfigError(
+            f"{path} cannot be written, expected a .png or .jpg in a folder that can be written"
+        )

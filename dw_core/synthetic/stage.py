@@ -14,8 +14,9 @@ import numpy as np
 from dw_core.data.rigs import load_rig
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array, Rig
+from dw_core.synthetic import walk
 from dw_core.synthetic.body import Body, Posed, Shape, load_body
-from dw_core.synthetic.capture import load_capture
+from dw_core.synthetic.capture import capture_of, load_capture
 from dw_core.synthetic.look import Look, dressed, random_look
 from dw_core.synthetic.retarget import Clip, retarget
 from dw_core.synthetic.room import Room, make_room
@@ -71,7 +72,8 @@ class Stage:
 
 
 def set_up(scene: Scene) -> Stage:
-    """The stage of a scene. Raises ConfigError for a clip that is too short, MotionError, CalibrationError."""
+    """The stage of a scene. Raises ConfigError for a clip that is too short, MotionError or CalibrationError
+    for files."""
     rig = load_rig(Path(scene.rig))
     people = tuple(_person(actor, scene.seconds) for actor in scene.actors)
     times = np.arange(0.0, scene.seconds, PATH_STEP_S)
@@ -101,7 +103,8 @@ def _person(actor: Actor, seconds: float) -> Person:
 def _clip(motion: str, shape_name: str) -> tuple[Body, Shape, Clip]:
     body = load_body()
     shape = body.shape(shape_name)
-    return body, shape, retarget(load_capture(Path(motion)), body, shape)
+    capture = capture_of(walk.walk()) if motion == walk.NAME else load_capture(Path(motion))
+    return body, shape, retarget(capture, body, shape)
 
 
 def _path(person: Person, times: Array) -> Array:

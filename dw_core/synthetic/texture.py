@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from dw_core.synthetic.surface import Float32Array, Pattern
 
-TextureKind = Literal["wood", "planks", "tiles", "carpet", "plaster", "wallpaper", "bricks", "picture", "glow"]
+TextureKind = Literal[
+    "wood", "planks", "tiles", "carpet", "plaster", "wallpaper", "bricks", "picture", "glow"
+]
 UInt32Array = npt.NDArray[np.uint32]
 
 
@@ -129,13 +131,17 @@ def _picture(
     """A landscape of sorts: ridges behind each other below a sky."""
     out = base * (np.float32(0.6) + np.float32(0.5) * y)[:, None]
     for k in range(3):
-        ridge = np.float32(0.62 - 0.2 * k) + np.float32(0.35) * (_fractal(x * 3, x * 0, seed + k) - np.float32(0.5))
+        ridge = np.float32(0.62 - 0.2 * k) + np.float32(0.35) * (
+            _fractal(x * 3, x * 0, seed + k) - np.float32(0.5)
+        )
         share = _edge(y - ridge, 0.0, 0.02)
         out = _mix(out, second * np.float32(1 - 0.28 * k), share)
     return out
 
 
-def _grain(u: Float32Array, v: Float32Array, offset: Float32Array, footprint: Float32Array, seed: int) -> Float32Array:
+def _grain(
+    u: Float32Array, v: Float32Array, offset: Float32Array, footprint: Float32Array, seed: int
+) -> Float32Array:
     """How dark the grain is, 0 to 1, along u (m), with rings that wander."""
     wander = _noise(u * 1.5, v * 9, seed) * np.float32(2.2)
     rings = _wave((v * 22 + wander + offset)) * _fade(footprint * 40)

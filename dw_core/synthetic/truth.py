@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dw_core.data.footage import ping_pong
-from dw_core.errors import MediaError
+from dw_core.errors import ConfigError, MediaError
 from dw_core.geometry.camera import Array
+from dw_core.skeleton import JointSet
 from dw_core.types import NS
 
 FILE = "truth.npz"
@@ -40,6 +41,13 @@ class Truth:
         """Which joints (M, T, P, J) a camera sees with nothing before them but their own body."""
         return self.inside & ~self.hidden
 
+    def require(self, joints: JointSet) -> None:
+        """Raises ConfigError when the truth is of other joints."""
+        if self.joint_names != joints.joints:
+            raise ConfigError(
+                f"the truth is of joints {', '.join(self.joint_names)}, expected those of {joints.name}"
+            )
+
     def joints_at(self, elapsed_ns: int) -> Array:
         """Joints (P, J, 3) at a time of the endless stream that the footage plays (see `ping_pong`)."""
         joints: Array = self.joints[ping_pong(round(elapsed_ns * self.rate_hz / NS), len(self.joints))]
@@ -59,9 +67,12 @@ def load_truth(folder: Path) -> Truth:
             data = {name: file[name] for name in file.files}
         stamps = data.pop("stamps_ns")
         names = {
-            name: tuple(str(one) for one in data.pop(name)) for name in ("joint_names", "pivot_names", "cameras")
+            name: tuple(str(one) for one in data.pop(name))
+            for name in ("joint_names", "pivot_names", "cameras")
         }
         rate = NS * (len(stamps) - 1) / float(stamps[-1] - stamps[0]) if len(stamps) > 1 else 1.0
         return Truth(rate_hz=rate, **names, **data)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise MediaError(f"{path}: no truth can be read ({error}), expected a file that `dw render` wrote") from error
+        raise MediaError(
+            f"{path}: no truth can be read ({error}), expected a file that `dw render` wrote"
+        ) from error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dw_core.data import messages
-from dw_core.evaluation.metrics import nearest_person, joint_errors
+from dw_core.evaluation.metrics import joint_errors, nearest_person
 from dw_core.interleave.schedule import Shot
 from dw_core.skeleton import joint_set
 from dw_core.synthetic.truth import load_truth
@@ -40,7 +40,7 @@ class TruthNode(DwNode):
         super().__init__(name, bus, **options)
         self._truth = load_truth(Path(self.value("source")))
         self._joints = joint_set(self.value("joint_set"))
-        messages.require_joint_names(self._truth.joint_names, self._joints)
+        self._truth.require(self._joints)
         self._start_ns: int | None = None
         self._errors: deque[tuple[int, float]] = deque()
         self._compared = 0
