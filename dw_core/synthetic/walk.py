@@ -53,9 +53,13 @@ def walk() -> Motion:
             fore = _mixed(fore, up + beat * left + 0.2 * forward, wave)
         elbow = shoulder + UPPER_ARM_M * _unit(upper)
         joints |= {
-            f"{side}_hip": hip, f"{side}_knee": knee, f"{side}_ankle": knee + SHANK_M * _swung(thigh - bend, forward),
-            f"{side}_shoulder": shoulder, f"{side}_elbow": elbow, f"{side}_wrist": elbow + FOREARM_M * _unit(fore),
-        }  # fmt: skip
+            f"{side}_hip": hip,
+            f"{side}_knee": knee,
+            f"{side}_ankle": knee + SHANK_M * _swung(thigh - bend, forward),
+            f"{side}_shoulder": shoulder,
+            f"{side}_elbow": elbow,
+            f"{side}_wrist": elbow + FOREARM_M * _unit(fore),
+        }
     return Motion(NAME, np.stack([joints[name] for name in H36M17.joints], 1), RATE_HZ)
 
 
