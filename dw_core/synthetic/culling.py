@@ -17,6 +17,7 @@ from dw_core.synthetic.surface import Float32Array, Int32Array
 
 Array = npt.NDArray[np.float64]
 CELLS = 400  # per side
+VOXEL_M = 0.1
 IN_FRONT = 1e-3
 
 
@@ -84,42 +85,70 @@ def boxes_2d(
     By differences at the corners and two running sums: Crow, "Summed-area tables", SIGGRAPH 1984.
     """
     side = CELLS + 1
-    corner = np.concatenate((top * side + left, bottom * side + right, top * side + right, bottom * side + left))
+    corner = np.concatenate(
+        (top * side + left, bottom * side + right, top * side + right, bottom * side + left)
+    )
     sign = np.repeat([1.0, 1.0, -1.0, -1.0], len(left))
     steps = np.bincount(corner, sign, minlength=side * side).reshape(side, side)
     count: Array = steps.cumsum(0).cumsum(1)[:CELLS, :CELLS]
     return count
 
 
+class Index:
+    """Samples by their cells, so that those of a few cells are found without looking at all."""
+
+    def __init__(self, cells: Int32Array, samples: npt.NDArray[np.int64]) -> None:
+        """`cells` (N,) of all samples; only `samples` (n,) are kept."""
+        order = np.argsort(cells[samples], kind="stable")
+        self._samples: Int32Array = samples[order].astype(np.int32)
+        self._used, self._starts = np.unique(cells[self._samples], return_index=True)
+        self._ends = np.append(self._starts[1:], len(samples))
+
+    def within(self, marks: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
+        """The samples (n,) whose cells are marked; `marks`: one for each cell, None for all."""
+        if marks is None:
+            return self._samples.astype(np.int64)
+        chosen = np.flatnonzero(marks[self._used])
+        starts, counts = self._starts[chosen], self._ends[chosen] - self._starts[chosen]
+        before = np.cumsum(counts) - counts
+        places = np.repeat(starts - before, counts) + np.arange(counts.sum())
+        return self._samples[places].astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """A box of the world from `low` (3,) m in `shape` cubes of `side_m`."""
+    """A box of the world from `low` (3,) m in `shape` cubes of VOXEL_M."""
 
     low: Array
     shape: tuple[int, int, int]
-    side_m: float
 
-    def index(self, points: Float32Array) -> npt.NDArray[np.int64]:
-        """Column, row and layer (N, 3) of points (N, 3); those outside go to the nearest cube."""
-        cube = np.floor((points - self.low) / self.side_m).astype(np.int64)
-        return np.clip(cube, 0, np.array(self.shape) - 1)
+    @classmethod
+    def of(cls, low: Array, high: Array) -> Voxels:
+        """The cubes of a box between two corners (3,) m."""
+        i, j, k = np.ceil((high - low) / VOXEL_M).astype(int).tolist()
+        return cls(low, (i, j, k))
 
     def cells(self, points: Float32Array) -> Int32Array:
-        """The numbers (N,) of the cubes of points (N, 3)."""
-        i, j, k = self.index(points).T
+        """The numbers (N,) of the cubes of points (N, 3); those outside go to the nearest cube."""
+        i, j, k = (self._index(points[:, axis], axis) for axis in range(3))
         return ((i * self.shape[1] + j) * self.shape[2] + k).astype(np.int32)
 
     def near(self, vertices: Float32Array, faces: Int32Array, reach: float) -> npt.NDArray[np.bool_]:
-        """Which cubes, flat, may hold a point within `reach` metres of a triangle (F, 3) of (V, 3)."""
-        mark = np.zeros(np.array(self.shape) + 1)
+        """Which cubes may hold a point within `reach` metres of a triangle (F, 3) of vertices (V, 3)."""
+        mark = np.zeros(self.shape, np.bool_)
         if len(faces):
-            corners = vertices[faces].astype(np.float64)
-            low = self.index(corners.min(1) - reach - 1e-3)
-            high = self.index(corners.max(1) + reach + 1e-3) + 1
-            for choice in range(8):
-                ends = [(low, high)[choice >> axis & 1][:, axis] for axis in range(3)]
-                sign = -1.0 if bin(choice).count("1") % 2 else 1.0
-                np.add.at(mark, tuple(ends), sign)
-        for axis in range(3):
-            mark = mark.cumsum(axis)
-        return (mark[:-1, :-1, :-1] > 0.5).reshape(-1)
+            far = np.float32(reach + 1e-3)  # a little more: for the rounding
+            ends = []
+            for axis in range(3):
+                along = vertices[:, axis]
+                low, high = self._index(along - far, axis), self._index(along + far, axis)
+                ends += [low[faces].min(1), high[faces].max(1)]
+            # many triangles are in the same cubes: once each
+            for i0, i1, j0, j1, k0, k1 in np.unique(np.stack(ends, -1), axis=0).tolist():
+                mark[i0 : i1 + 1, j0 : j1 + 1, k0 : k1 + 1] = True
+        return mark.reshape(-1)
+
+    def _index(self, along: Float32Array, axis: int) -> npt.NDArray[np.int64]:
+        cube = np.floor((along - self.low[axis]) / VOXEL_M).astype(np.int64)
+        value: npt.NDArray[np.int64] = np.clip(cube, 0, self.shape[axis] - 1)
+        return value

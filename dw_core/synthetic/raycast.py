@@ -63,7 +63,9 @@ class EmbreeCaster:
         origins = np.tile(np.asarray(origin, np.float32), (len(directions), 1))
         found = self._scene.run(origins, directions, query="INTERSECT", output=1)
         nothing = found["primID"] < 0
-        return Hits(found["primID"], np.where(nothing, np.float32(np.inf), found["tfar"]), found["u"], found["v"])
+        return Hits(
+            found["primID"], np.where(nothing, np.float32(np.inf), found["tfar"]), found["u"], found["v"]
+        )
 
     def blocked(
         self, points: Float32Array, lights: Float32Array, which: Int32Array, reach: float
@@ -80,7 +82,7 @@ class EmbreeCaster:
 def towards(
     points: Float32Array, lights: Float32Array, which: Int32Array
 ) -> tuple[Float32Array, Float32Array]:
-    """Unit directions (N, 3) and distances (N,) m from points (N, 3) to their lights, lights[which] of (K, 4).
+    """Unit directions (N, 3) and distances (N,) m from points (N, 3) to lights[which], lights (K, 4).
 
     The distance to a direction is infinite.
     """

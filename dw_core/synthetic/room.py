@@ -18,6 +18,7 @@ from dw_core.synthetic.furniture import Footprint
 from dw_core.synthetic.shading import Light
 from dw_core.synthetic.shapes import Finish, Part, box, panel
 from dw_core.synthetic.surface import Float32Array
+from dw_core.synthetic.texture import TextureKind
 
 Array = npt.NDArray[np.float64]
 EVALUATION_SEEDS = (9001, 9002)  # never train on these
@@ -56,7 +57,9 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
     """
     path = np.asarray(path, np.float64).reshape(-1, 3)
     if not len(path) or not np.isfinite(path).all():
-        raise ConfigError(f"room {seed}: the path to keep clear has {len(path)} points, expected finite points")
+        raise ConfigError(
+            f"room {seed}: the path to keep clear has {len(path)} points, expected finite points"
+        )
     rng = np.random.default_rng((seed, 1))
     centres = np.array([camera.centre for camera in cameras]).reshape(-1, 3)
     low, high = _extent(rng, np.concatenate((centres, path)))
@@ -76,8 +79,8 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
         seed,
         tuple(parts + glow),
         (*lights, *windows),
-        (np.array([0.34, 0.42, 0.55]) if outdoors else 0.42 * warm).astype(np.float32),
-        (0.30 * warm * (0.5 + style.floor.first)).astype(np.float32),
+        (np.array([0.34, 0.42, 0.55]) if outdoors else 0.34 * warm).astype(np.float32),
+        (0.45 * warm * (0.5 + style.floor.first)).astype(np.float32),
         np.array([0.55, 0.75, 1.05], np.float32),
         low,
         high,
@@ -111,16 +114,18 @@ def _style(rng: np.random.Generator, outdoors: bool) -> _Style:
     """Floor and walls that go together."""
     seed = int(rng.integers(1 << 20))
     oak, walnut = (0.76, 0.62, 0.46), (0.5, 0.37, 0.27)
-    floors = {
+    floors: dict[TextureKind, tuple[Float32Array, float, float]] = {
         "planks": (_colour(rng, oak, walnut, (0.66, 0.5, 0.36)), 0.45, 0.13),
         "tiles": (_colour(rng, (0.72, 0.70, 0.66), (0.55, 0.55, 0.56), (0.68, 0.56, 0.46)), 0.55, 0.45),
         "carpet": (_colour(rng, (0.45, 0.46, 0.5), (0.5, 0.42, 0.38), (0.36, 0.42, 0.44)), 0.5, 1.0),
     }
-    kind = ("tiles" if outdoors else ("planks", "tiles", "carpet")[int(rng.integers(3))])
+    kind: TextureKind = "tiles" if outdoors else list(floors)[int(rng.integers(3))]
     first, darker, scale = floors[kind]
     floor = Finish(kind, first, first * np.float32(darker), scale, seed)
     paint = _colour(rng, (0.88, 0.86, 0.82), (0.8, 0.83, 0.84), (0.87, 0.82, 0.72), (0.74, 0.8, 0.76))
-    bricks = Finish("bricks", _colour(rng, (0.62, 0.36, 0.28), (0.66, 0.5, 0.4)), paint * np.float32(0.7), 0.24, seed)
+    bricks = Finish(
+        "bricks", _colour(rng, (0.62, 0.36, 0.28), (0.66, 0.5, 0.4)), paint * np.float32(0.7), 0.24, seed
+    )
     paper = Finish("wallpaper", paint, paint * np.float32(0.72), 0.22, seed)
     plain = Finish("plaster", paint, paint, 1.0, seed)
     wall = bricks if outdoors else (plain, plain, paper)[int(rng.integers(3))]
@@ -147,7 +152,9 @@ def _shell(style: _Style, low: Array, high: Array, outdoors: bool) -> list[Part]
     return parts
 
 
-def _lights(rng: np.random.Generator, low: Array, high: Array, outdoors: bool) -> tuple[list[Light], list[Part]]:
+def _lights(
+    rng: np.random.Generator, low: Array, high: Array, outdoors: bool
+) -> tuple[list[Light], list[Part]]:
     """The lamps, and what is seen of them."""
     middle = (low + high) / 2
     if outdoors:
@@ -157,21 +164,23 @@ def _lights(rng: np.random.Generator, low: Array, high: Array, outdoors: bool) -
         return [_light(middle + SUN_M * to_sun, -to_sun, 0.3, power)], []
     lights, glow = [], []
     tint = np.array([1.0, 0.93, 0.82]) + rng.uniform(0, 1) * np.array([-0.04, 0.02, 0.14])
-    quarter = (high - low)[:2] * 0.24
+    quarter = np.minimum((high - low)[:2] * 0.24, 1.6)
     places = [(-1, -1), (1, 1)] if rng.random() < 0.5 else [(-1, 0.6), (1, -0.6)]
     for place in places:
         half = rng.uniform(0.25, 0.45)
-        centre = np.array([*(middle[:2] + np.array(place) * quarter), high[2] - 0.03])
-        drop = high[2] - 1.0
-        lights.append(_light(centre, (0, 0, -1), half, tint * rng.uniform(0.45, 0.65) * drop**2 * 1.5))
+        centre = np.array([*(middle[:2] + np.array(place) * quarter), high[2] - 0.02])
+        power = rng.uniform(1.1, 1.5) * (high[2] - 1.0) ** 2
+        lights.append(_light(centre - (0, 0, 0.02), (0, 0, -1), half, tint * power))
         lamp = Finish("glow", (tint * 2.2).astype(np.float32), np.zeros(3, np.float32))
-        ends = centre + np.array([[-half, -half, -0.005], [half, half, 0.0]])
+        ends = centre + np.array([[-half, -half, 0.0], [half, half, 0.0]])
         glow.append(panel(ends[0], np.array([0, 2 * half, 0.0]), np.array([2 * half, 0, 0.0]), lamp))
     return lights, glow
 
 
 def _light(centre: Array, facing: Array | tuple[int, ...], half: float, colour: Array) -> Light:
-    values = (np.round(np.asarray(value, np.float64), 6).astype(np.float32) for value in (centre, facing, colour))
+    values = (
+        np.round(np.asarray(value, np.float64), 6).astype(np.float32) for value in (centre, facing, colour)
+    )
     place, way, power = values
     return Light(place, way, half, power)
 
@@ -184,14 +193,18 @@ def _on_walls(
     for k, wall in enumerate(furniture.walls(low, high)):
         at = rng.uniform(0.5, 1.1)
         while at < wall.length - 1.0:
-            kind = "window" if k == 1 and not windows else str(rng.choice(["door", "picture", "picture", "none"]))
+            kind = (
+                "window"
+                if k == 1 and not windows
+                else str(rng.choice(["door", "picture", "picture", "none"]))
+            )
             width = {"window": 1.5, "door": 0.9, "picture": rng.uniform(0.4, 0.9), "none": 0.5}[kind]
             if at + width > wall.length - 0.2:
                 break
             if kind == "window":
                 parts += furniture.window(wall, at, width)
-                daylight = np.array([0.8, 0.95, 1.15]) * rng.uniform(1.0, 2.2)
-                windows.append(_light(wall.point(at + width / 2, 1.5, 0.03), wall.inwards, 0.6, daylight))
+                daylight = np.array([0.8, 0.95, 1.15]) * rng.uniform(2.0, 5.0)
+                windows.append(_light(wall.point(at + width / 2, 1.55, 0.18), wall.inwards, 0.4, daylight))
             elif kind == "door":
                 parts += furniture.door(rng, wall, at, width)
             elif kind == "picture":
@@ -246,7 +259,7 @@ def _free(place: Array, radius: float, taken: Sequence[Footprint]) -> bool:
 
 
 def _in_the_way(place: Array, radius: float, centres: Array, path: Array) -> bool:
-    """Whether something wide stands before a camera: within `radius` of its line to the middle of the path."""
+    """Whether a circle stands before a camera: touches its line to the middle of the path (N, 3)."""
     middle = path[:, :2].mean(0)
     for eye in centres[:, :2]:
         line = middle - eye
