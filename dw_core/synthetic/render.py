@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from dw_core.geometry.camera import Array, project, to_camera
 from dw_core.synthetic import optics as lens
+from dw_core.synthetic.penumbra import Samples
 from dw_core.synthetic.shading import OFF_SURFACE_M, lamp_light, sky_open
 from dw_core.synthetic.surface import Float32Array, Int32Array, Surface
-from dw_core.synthetic.view import Lit, RoomView, Samples, TracedMesh, shade, some
+from dw_core.synthetic.traced import Lit, TracedMesh, some
+from dw_core.synthetic.view import RoomView
 from dw_core.synthetic.zbuffer import NO_HIT, Hits
 from dw_core.types import UInt8Array
 
@@ -83,18 +85,17 @@ class _Moment:
         self._first, self._last = pixels.start * view.per_pixel, pixels.stop * view.per_pixel
         seen, hits = self._seen()
         lamps = [self._shadowed(k) for k in range(len(view.room.lights))]
-        sky, open_ = self._contact()
+        sky = self._contact()
         changed = np.zeros(pixels.stop - pixels.start, np.bool_)
-        for samples in (seen, *lamps, sky):
+        for samples in (seen, sky[0], *(dark for dark, _ in lamps)):
             changed[(samples - self._first) // view.per_pixel] = True
         at = np.flatnonzero(changed) + pixels.start
         samples = view.samples_of(at)
         slot = np.full(self._last - self._first, -1, np.int64)  # where a sample is among those that changed
         slot[samples - self._first] = np.arange(len(samples))
         lit = view.lit.at(samples)
-        for k, dark in enumerate(lamps):
-            lit.lamps[k, slot[dark - self._first]] = 0
-        lit.sky[slot[sky - self._first]] *= open_
+        for share, (dark, left) in zip((lit.sky, *lit.lamps), (sky, *lamps), strict=True):
+            share[slot[dark - self._first]] *= left
         out = view.outgoing(samples, lit)
         out[slot[seen - self._first]] = self._moving_light(seen, hits)
         self.light: Float32Array = view.light[pixels].copy()
@@ -113,31 +114,27 @@ class _Moment:
         marks = None if self._everywhere else view.camera_screen.covered(mesh.vertices, mesh.faces)
         ask = self._here(view.by_camera.within(marks))
         hits = self._moving.caster.first(view.centre, view.rays[ask])
-        nearer = np.flatnonzero(hits.distance < view.hits.distance[ask])
+        nearer = np.flatnonzero(hits.distance < view.distance[ask])
         return ask[nearer], some(hits, nearer)
 
-    def _start(self, samples: Samples) -> tuple[Float32Array, Float32Array]:
-        """Where shadow rays of the room's samples start, and its normals there: (n, 3) each."""
-        view = self._view
-        flat = view.normals[view.hits.triangle[samples]]
-        return view.points(samples) + np.float32(OFF_SURFACE_M) * flat, flat
-
-    def _shadowed(self, lamp: int) -> Samples:
-        """The samples of the room that lose the light of a lamp to the moving mesh."""
+    def _shadowed(self, lamp: int) -> tuple[Samples, Float32Array]:
+        """The samples of the room that lose light of a lamp to the moving mesh, and the part that is left."""
         view, mesh = self._view, self._moving.mesh
         screen, _ = view.lamp_screens[lamp]
         marks = None if self._everywhere else screen.covered(mesh.vertices, mesh.faces)
         ask = self._here(view.by_lamp[lamp].within(marks))
-        start, _ = self._start(ask)
-        which = view.lamp_point[ask].astype(np.int32)
-        return ask[self._moving.caster.blocked(start, view.room.lights[lamp].points(), which, np.inf)]
+        which, points = view.lamp_point[ask].astype(np.int32), view.room.lights[lamp].points()
+        blocked = ask[self._moving.caster.blocked(view.start[ask], points, which, np.inf)]
+        samples, part = view.blocks.seen(blocked, view.cast[lamp])
+        here = (samples >= self._first) & (samples < self._last)
+        return samples[here], part[here]
 
     def _contact(self) -> tuple[Samples, Float32Array]:
         """The samples of the room that see less sky for the moving mesh, and the part that is left."""
         view, mesh = self._view, self._moving.mesh
         marks = None if self._everywhere else view.voxels.near(mesh.vertices, mesh.faces, REACH_M)
         ask = self._here(view.by_voxel.within(marks))
-        start, normals = self._start(ask)
+        start, normals = view.start[ask], view.normals[view.triangle[ask]]
         open_ = sky_open(self._moving.caster, start, normals, view.dome_group[ask], REACH_M)
         less = np.flatnonzero(open_ < 1)
         return ask[less], open_[less]
@@ -152,7 +149,10 @@ class _Moment:
         lamps = np.empty((len(view.room.lights), len(samples)), np.float32)
         for k, light in enumerate(view.room.lights):
             lamps[k] = lamp_light(light, points, normals, lamp_point)
-            shade(lamps[k], (moving.caster, view.still.caster), light, start, lamp_point)
+            for blocker in (moving.caster, view.still.caster):
+                ask = np.flatnonzero(lamps[k] > 0)
+                which = lamp_point[ask].astype(np.int32)
+                lamps[k, ask[blocker.blocked(start[ask], light.points(), which, np.inf)]] = 0
         up = np.float32(0.5) + np.float32(0.5) * normals[:, 2]
         open_ = sky_open(moving.caster, start, normals, view.dome_group[samples], REACH_M)
         return Lit(lamps, up * open_, 1 - up).light(view.room, moving.albedo(hits))

@@ -167,7 +167,7 @@ def _lights(
     quarter = np.minimum((high - low)[:2] * 0.24, 1.6)
     places = [(-1, -1), (1, 1)] if rng.random() < 0.5 else [(-1, 0.6), (1, -0.6)]
     for place in places:
-        half = rng.uniform(0.25, 0.45)
+        half = rng.uniform(0.2, 0.32)
         centre = np.array([*(middle[:2] + np.array(place) * quarter), high[2] - 0.02])
         power = rng.uniform(1.1, 1.5) * (high[2] - 1.0) ** 2
         lights.append(_light(centre - (0, 0, 0.02), (0, 0, -1), half, tint * power))

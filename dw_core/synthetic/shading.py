@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dw_core.synthetic.culling import Screen
+from dw_core.synthetic.penumbra import LAMP_POINTS
 from dw_core.synthetic.raycast import Caster, towards
 from dw_core.synthetic.surface import Float32Array, Int32Array
 
 Array = npt.NDArray[np.float64]
-LAMP_POINTS = 16
 GRID = 4  # points per side of a lamp
 DOME_GROUPS = 4
 OFF_SURFACE_M = 0.004  # where shadow rays start: above the polygons that stand for a round limb
