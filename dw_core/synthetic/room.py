@@ -80,7 +80,7 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
         tuple(parts + glow),
         (*lights, *windows),
         (np.array([0.34, 0.42, 0.55]) if outdoors else 0.34 * warm).astype(np.float32),
-        (0.45 * warm * (0.5 + style.floor.first)).astype(np.float32),
+        (0.62 * warm * (0.5 + style.floor.first)).astype(np.float32),
         np.array([0.55, 0.75, 1.05], np.float32),
         low,
         high,
@@ -169,7 +169,7 @@ def _lights(
     for place in places:
         half = rng.uniform(0.2, 0.32)
         centre = np.array([*(middle[:2] + np.array(place) * quarter), high[2] - 0.02])
-        power = rng.uniform(1.1, 1.5) * (high[2] - 1.0) ** 2
+        power = rng.uniform(1.4, 1.9) * (high[2] - 1.0) ** 2
         lights.append(_light(centre - (0, 0, 0.02), (0, 0, -1), half, tint * power))
         lamp = Finish("glow", (tint * 2.2).astype(np.float32), np.zeros(3, np.float32))
         ends = centre + np.array([[-half, -half, 0.0], [half, half, 0.0]])
