@@ -16,7 +16,9 @@ import numpy.typing as npt
 from dw_core.synthetic.surface import Float32Array, Int32Array
 
 Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 CELLS = 400  # per side
+VOXEL_M = 0.1
 IN_FRONT = 1e-3
 
 
@@ -55,9 +57,9 @@ class Screen:
             return np.ones(CELLS * CELLS, np.bool_)
         edges = []
         for q in (x, y):  # one cell more on each side: for the rounding
-            low = np.maximum(_cell((q - self.half_m) / w) - 1, 0)[faces].min(1)
-            high = np.minimum(_cell((q + self.half_m) / w) + 2, CELLS)[faces].max(1)
-            edges.append((low, high))
+            low = np.maximum(_cell((q - self.half_m) / w) - 1, 0)
+            high = np.minimum(_cell((q + self.half_m) / w) + 2, CELLS)
+            edges.append(_ends(low, high, faces))
         (left, right), (top, bottom) = edges
         return (boxes_2d(left, right, top, bottom) > 0).reshape(-1)
 
@@ -67,17 +69,17 @@ class Screen:
         return a, b, c
 
 
-def _cell(q: Array) -> npt.NDArray[np.int64]:
+def _cell(q: Array) -> Integers:
     """The row or column of a coordinate of the infinite plane."""
-    cell: npt.NDArray[np.int64] = ((q / (1 + np.abs(q)) + 1) * (CELLS / 2)).astype(np.int64)
+    cell: Integers = ((q / (1 + np.abs(q)) + 1) * (CELLS / 2)).astype(np.int64)
     return np.minimum(cell, CELLS - 1)
 
 
 def boxes_2d(
-    left: npt.NDArray[np.int64],
-    right: npt.NDArray[np.int64],
-    top: npt.NDArray[np.int64],
-    bottom: npt.NDArray[np.int64],
+    left: Integers,
+    right: Integers,
+    top: Integers,
+    bottom: Integers,
 ) -> Array:
     """How many boxes (F,), right and bottom not included, lie over each cell (CELLS, CELLS).
 
@@ -93,35 +95,81 @@ def boxes_2d(
     return count
 
 
+def _ends(low: Integers, high: Integers, faces: Int32Array) -> tuple[Integers, Integers]:
+    """The least of `low` and the greatest of `high` (V,) over the corners of faces (F, 3)."""
+    a, b, c = faces.T
+    return (
+        np.minimum(np.minimum(low[a], low[b]), low[c]),
+        np.maximum(np.maximum(high[a], high[b]), high[c]),
+    )
+
+
+def _different(columns: list[Integers]) -> list[list[int]]:
+    """The different rows of columns of small whole numbers."""
+    key = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        key = key * 1024 + column
+    _, first = np.unique(key, return_index=True)
+    rows: list[list[int]] = np.stack(columns, -1)[first].tolist()
+    return rows
+
+
+class Index:
+    """Samples by their cells, so that those of a few cells are found without looking at all."""
+
+    def __init__(self, cells: Int32Array, samples: Integers) -> None:
+        """`cells` (N,) of all samples; only `samples` (n,) are kept."""
+        order = np.argsort(cells[samples], kind="stable")
+        self._samples: Int32Array = samples[order].astype(np.int32)
+        self._used, self._starts = np.unique(cells[self._samples], return_index=True)
+        self._ends = np.append(self._starts[1:], len(samples))
+
+    def within(self, marks: npt.NDArray[np.bool_] | None) -> Integers:
+        """The samples (n,) whose cells are marked; `marks`: one for each cell, None for all."""
+        if marks is None:
+            return self._samples.astype(np.int64)
+        chosen = np.flatnonzero(marks[self._used])
+        starts, counts = self._starts[chosen], self._ends[chosen] - self._starts[chosen]
+        before = np.cumsum(counts) - counts
+        places = np.repeat(starts - before, counts) + np.arange(counts.sum())
+        found: Int32Array = self._samples[places]
+        return found.astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """A box of the world from `low` (3,) m in `shape` cubes of `side_m`."""
+    """A box of the world from `low` (3,) m in `shape` cubes of VOXEL_M."""
 
     low: Array
     shape: tuple[int, int, int]
-    side_m: float
 
-    def index(self, points: Float32Array) -> npt.NDArray[np.int64]:
-        """Column, row and layer (N, 3) of points (N, 3); those outside go to the nearest cube."""
-        cube = np.floor((points - self.low) / self.side_m).astype(np.int64)
-        return np.clip(cube, 0, np.array(self.shape) - 1)
+    @classmethod
+    def of(cls, low: Array, high: Array) -> Voxels:
+        """The cubes of a box between two corners (3,) m."""
+        i, j, k = np.ceil((high - low) / VOXEL_M).astype(int).tolist()
+        return cls(low, (i, j, k))
 
     def cells(self, points: Float32Array) -> Int32Array:
-        """The numbers (N,) of the cubes of points (N, 3)."""
-        i, j, k = self.index(points).T
+        """The numbers (N,) of the cubes of points (N, 3); those outside go to the nearest cube."""
+        i, j, k = (self._index(points[:, axis], axis) for axis in range(3))
         return ((i * self.shape[1] + j) * self.shape[2] + k).astype(np.int32)
 
     def near(self, vertices: Float32Array, faces: Int32Array, reach: float) -> npt.NDArray[np.bool_]:
-        """Which cubes, flat, may hold a point within `reach` metres of a triangle (F, 3) of (V, 3)."""
-        mark = np.zeros(np.array(self.shape) + 1)
+        """Which cubes may hold a point within `reach` metres of a triangle (F, 3) of vertices (V, 3)."""
+        mark = np.zeros(self.shape, np.bool_)
         if len(faces):
-            corners = vertices[faces].astype(np.float64)
-            low = self.index(corners.min(1) - reach - 1e-3)
-            high = self.index(corners.max(1) + reach + 1e-3) + 1
-            for choice in range(8):
-                ends = [(low, high)[choice >> axis & 1][:, axis] for axis in range(3)]
-                sign = -1.0 if bin(choice).count("1") % 2 else 1.0
-                np.add.at(mark, tuple(ends), sign)
-        for axis in range(3):
-            mark = mark.cumsum(axis)
-        return (mark[:-1, :-1, :-1] > 0.5).reshape(-1)
+            far = np.float32(reach + 1e-3)  # a little more: for the rounding
+            ends: list[Integers] = []
+            for axis in range(3):
+                along = vertices[:, axis]
+                low, high = self._index(along - far, axis), self._index(along + far, axis)
+                ends += _ends(low, high + 1, faces)
+            # many triangles are in the same cubes: once each
+            for i0, i1, j0, j1, k0, k1 in _different(ends):
+                mark[i0:i1, j0:j1, k0:k1] = True
+        return mark.reshape(-1)
+
+    def _index(self, along: Float32Array, axis: int) -> Integers:
+        cube = np.floor((along - self.low[axis]) / VOXEL_M).astype(np.int64)
+        value: Integers = np.clip(cube, 0, self.shape[axis] - 1)
+        return value

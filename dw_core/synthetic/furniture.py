@@ -28,7 +28,7 @@ class Footprint:
 
 @dataclass(frozen=True, eq=False)
 class Wall:
-    """A wall from `corner` (3,) along the unit vector `along` (3,), `length` m; `inwards` (3,) into the room."""
+    """A wall: `length` m from `corner` (3,) along a unit vector (3,); `inwards` (3,) is into the room."""
 
     corner: Array
     along: Array
@@ -42,7 +42,8 @@ class Wall:
 
     def point(self, at: float, height: float, off: float) -> Array:
         """The point (3,) at a length along the wall, a height and a distance off it, m."""
-        return self.corner + at * self.along + off * self.inwards + np.array([0.0, 0.0, height])
+        value: Array = self.corner + at * self.along + off * self.inwards + np.array([0.0, 0.0, height])
+        return value
 
     def board(
         self, at: float, height: float, width: float, rise: float, depth: float, finish: Finish
@@ -77,8 +78,8 @@ def _wood(rng: np.random.Generator) -> Finish:
 
 def _paint(rng: np.random.Generator) -> Finish:
     choices = (
-        (0.25, 0.35, 0.45), (0.55, 0.25, 0.22), (0.3, 0.42, 0.34), (0.75, 0.62, 0.35), (0.82, 0.8, 0.76),
-        (0.22, 0.22, 0.24), (0.5, 0.5, 0.52), (0.66, 0.45, 0.4), (0.36, 0.3, 0.45),
+        (0.3, 0.38, 0.46), (0.52, 0.3, 0.26), (0.34, 0.42, 0.36), (0.72, 0.63, 0.42), (0.82, 0.8, 0.76),
+        (0.25, 0.25, 0.27), (0.5, 0.5, 0.52), (0.66, 0.5, 0.45), (0.38, 0.35, 0.45), (0.6, 0.57, 0.52),
     )  # fmt: skip
     return _plain(tuple(np.array(choices[int(rng.integers(len(choices)))]) * rng.uniform(0.9, 1.1)))
 
@@ -142,7 +143,7 @@ def post(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 def carton(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
     """One or two cardboard boxes on each other, with tape."""
-    kit, z = _Kit(foot, yaw), 0.0
+    kit, z = _Kit(foot + turned(np.array([[0.0, 0.22, 0.0]]), yaw)[0], yaw), 0.0
     board = _plain((0.7 * rng.uniform(0.9, 1.05), 0.54, 0.38))
     for _ in range(int(rng.integers(1, 3))):
         half, height = rng.uniform(0.17, 0.24), rng.uniform(0.25, 0.5)
@@ -242,7 +243,7 @@ def window(wall: Wall, at: float, width: float) -> list[Part]:
 
 def door(rng: np.random.Generator, wall: Wall, at: float, width: float) -> list[Part]:
     """A door with a frame, two fields and a handle."""
-    leaf = _wood(rng) if rng.random() < 0.5 else _paint(rng)
+    leaf = _wood(rng) if rng.random() < 0.5 else _plain((0.84, 0.83, 0.8))
     frame = _plain((0.88, 0.87, 0.84))
     parts = [wall.board(at, 0.0, width, 2.02, 0.03, leaf)]
     parts += [wall.board(x, 0.0, 0.08, 2.1, 0.05, frame) for x in (at - 0.08, at + width)]

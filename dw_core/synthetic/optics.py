@@ -117,7 +117,7 @@ def exposures(optics: Optics, height: int) -> Iterator[tuple[slice, tuple[float,
     still = optics.exposure_s == 0
     moments = 1 if still else MOMENTS
     bands = min(BANDS, height) if optics.rolling_shutter_s else 1
-    edges = [height * k // bands for k in range(bands + 1)]
+    edges = [height * k // bands // 4 * 4 for k in range(bands)] + [height]  # blocks of a penumbra stay whole
     for first, last in zip(edges, edges[1:], strict=False):
         middle = ((first + last) / 2 / height - 0.5) * optics.rolling_shutter_s
         times = (middle + ((k + 0.5) / moments - 0.5) * optics.exposure_s for k in range(moments))

@@ -82,7 +82,7 @@ class EmbreeCaster:
 def towards(
     points: Float32Array, lights: Float32Array, which: Int32Array
 ) -> tuple[Float32Array, Float32Array]:
-    """Unit directions (N, 3) and distances (N,) m from points (N, 3) to their lights, lights[which] of (K, 4).
+    """Unit directions (N, 3) and distances (N,) m from points (N, 3) to lights[which], lights (K, 4).
 
     The distance to a direction is infinite.
     """

@@ -18,6 +18,7 @@ from dw_core.synthetic.furniture import Footprint
 from dw_core.synthetic.shading import Light
 from dw_core.synthetic.shapes import Finish, Part, box, panel
 from dw_core.synthetic.surface import Float32Array
+from dw_core.synthetic.texture import TextureKind
 
 Array = npt.NDArray[np.float64]
 EVALUATION_SEEDS = (9001, 9002)  # never train on these
@@ -78,8 +79,8 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
         seed,
         tuple(parts + glow),
         (*lights, *windows),
-        (np.array([0.34, 0.42, 0.55]) if outdoors else 0.42 * warm).astype(np.float32),
-        (0.30 * warm * (0.5 + style.floor.first)).astype(np.float32),
+        (np.array([0.34, 0.42, 0.55]) if outdoors else 0.34 * warm).astype(np.float32),
+        (0.62 * warm * (0.5 + style.floor.first)).astype(np.float32),
         np.array([0.55, 0.75, 1.05], np.float32),
         low,
         high,
@@ -113,12 +114,12 @@ def _style(rng: np.random.Generator, outdoors: bool) -> _Style:
     """Floor and walls that go together."""
     seed = int(rng.integers(1 << 20))
     oak, walnut = (0.76, 0.62, 0.46), (0.5, 0.37, 0.27)
-    floors = {
+    floors: dict[TextureKind, tuple[Float32Array, float, float]] = {
         "planks": (_colour(rng, oak, walnut, (0.66, 0.5, 0.36)), 0.45, 0.13),
         "tiles": (_colour(rng, (0.72, 0.70, 0.66), (0.55, 0.55, 0.56), (0.68, 0.56, 0.46)), 0.55, 0.45),
         "carpet": (_colour(rng, (0.45, 0.46, 0.5), (0.5, 0.42, 0.38), (0.36, 0.42, 0.44)), 0.5, 1.0),
     }
-    kind = "tiles" if outdoors else ("planks", "tiles", "carpet")[int(rng.integers(3))]
+    kind: TextureKind = "tiles" if outdoors else list(floors)[int(rng.integers(3))]
     first, darker, scale = floors[kind]
     floor = Finish(kind, first, first * np.float32(darker), scale, seed)
     paint = _colour(rng, (0.88, 0.86, 0.82), (0.8, 0.83, 0.84), (0.87, 0.82, 0.72), (0.74, 0.8, 0.76))
@@ -163,15 +164,15 @@ def _lights(
         return [_light(middle + SUN_M * to_sun, -to_sun, 0.3, power)], []
     lights, glow = [], []
     tint = np.array([1.0, 0.93, 0.82]) + rng.uniform(0, 1) * np.array([-0.04, 0.02, 0.14])
-    quarter = (high - low)[:2] * 0.24
+    quarter = np.minimum((high - low)[:2] * 0.24, 1.6)
     places = [(-1, -1), (1, 1)] if rng.random() < 0.5 else [(-1, 0.6), (1, -0.6)]
     for place in places:
-        half = rng.uniform(0.25, 0.45)
-        centre = np.array([*(middle[:2] + np.array(place) * quarter), high[2] - 0.03])
-        drop = high[2] - 1.0
-        lights.append(_light(centre, (0, 0, -1), half, tint * rng.uniform(0.45, 0.65) * drop**2 * 1.5))
+        half = rng.uniform(0.2, 0.32)
+        centre = np.array([*(middle[:2] + np.array(place) * quarter), high[2] - 0.02])
+        power = rng.uniform(1.4, 1.9) * (high[2] - 1.0) ** 2
+        lights.append(_light(centre - (0, 0, 0.02), (0, 0, -1), half, tint * power))
         lamp = Finish("glow", (tint * 2.2).astype(np.float32), np.zeros(3, np.float32))
-        ends = centre + np.array([[-half, -half, -0.005], [half, half, 0.0]])
+        ends = centre + np.array([[-half, -half, 0.0], [half, half, 0.0]])
         glow.append(panel(ends[0], np.array([0, 2 * half, 0.0]), np.array([2 * half, 0, 0.0]), lamp))
     return lights, glow
 
@@ -202,8 +203,8 @@ def _on_walls(
                 break
             if kind == "window":
                 parts += furniture.window(wall, at, width)
-                daylight = np.array([0.8, 0.95, 1.15]) * rng.uniform(1.0, 2.2)
-                windows.append(_light(wall.point(at + width / 2, 1.5, 0.03), wall.inwards, 0.6, daylight))
+                daylight = np.array([0.8, 0.95, 1.15]) * rng.uniform(2.0, 5.0)
+                windows.append(_light(wall.point(at + width / 2, 1.55, 0.18), wall.inwards, 0.4, daylight))
             elif kind == "door":
                 parts += furniture.door(rng, wall, at, width)
             elif kind == "picture":
@@ -258,7 +259,7 @@ def _free(place: Array, radius: float, taken: Sequence[Footprint]) -> bool:
 
 
 def _in_the_way(place: Array, radius: float, centres: Array, path: Array) -> bool:
-    """Whether something wide stands before a camera: within `radius` of its line to the middle of the path."""
+    """Whether a circle stands before a camera: touches its line to the middle of the path (N, 3)."""
     middle = path[:, :2].mean(0)
     for eye in centres[:, :2]:
         line = middle - eye

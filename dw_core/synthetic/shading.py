@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dw_core.synthetic.culling import Screen
+from dw_core.synthetic.penumbra import LAMP_POINTS
 from dw_core.synthetic.raycast import Caster, towards
 from dw_core.synthetic.surface import Float32Array, Int32Array
 
 Array = npt.NDArray[np.float64]
-LAMP_POINTS = 16
 GRID = 4  # points per side of a lamp
 DOME_GROUPS = 4
 OFF_SURFACE_M = 0.004  # where shadow rays start: above the polygons that stand for a round limb
@@ -55,7 +55,10 @@ class Light:
             for q in range(half * half)
             for p in range(half * half)
         ]
-        return np.array([(side[c], side[r]) for r, c in cells], np.float32) * np.float32(self.half_m)
+        value: Float32Array = np.array([(side[c], side[r]) for r, c in cells], np.float32) * np.float32(
+            self.half_m
+        )
+        return value
 
     def points(self) -> Float32Array:
         """The points (16, 4) of the panel, homogeneous."""
@@ -101,15 +104,16 @@ def dome() -> Float32Array:
 def lamp_light(
     light: Light, points: Float32Array, normals: Float32Array, lamp_point: npt.NDArray[np.int8]
 ) -> Float32Array:
-    """Irradiance (N,) at points (N, 3) with unit normals (N, 3), over the colour, if nothing is in the way."""
+    """Irradiance (N,) over the colour at points (N, 3) with unit normals (N, 3), nothing in the way."""
     way, distance = towards(points, light.points(), lamp_point.astype(np.int32))
     facing = light.facing.astype(np.float32)
     at_panel = -(way[:, 0] * facing[0] + way[:, 1] * facing[1] + way[:, 2] * facing[2])
-    return np.maximum(dot(way, normals), 0) * np.maximum(at_panel, 0) / (distance * distance)
+    value: Float32Array = np.maximum(dot(way, normals), 0) * np.maximum(at_panel, 0) / (distance * distance)
+    return value
 
 
 def sky_open(
-    casters: tuple[Caster, ...],
+    caster: Caster,
     points: Float32Array,
     normals: Float32Array,
     group: npt.NDArray[np.int8],
@@ -122,13 +126,11 @@ def sky_open(
         which = group.astype(np.int32) * 4 + k
         weight = np.maximum(dot(directions[which, :3], normals), 0)
         ask = np.flatnonzero(weight > 0)
-        open_ = np.ones(len(ask), np.bool_)
-        for caster in casters:
-            open_ &= ~caster.blocked(points[ask], directions, which[ask], reach)
         total += weight
-        weight[ask] *= open_
+        weight[ask[caster.blocked(points[ask], directions, which[ask], reach)]] = 0
         seen += weight
-    return np.where(total > 0, seen / np.maximum(total, np.float32(1e-6)), np.float32(1))
+    value: Float32Array = np.where(total > 0, seen / np.maximum(total, np.float32(1e-6)), np.float32(1))
+    return value
 
 
 def dot(a: Float32Array, b: Float32Array) -> Float32Array:
@@ -151,4 +153,5 @@ def face_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     normal = np.cross(b - a, c - a)
     length = np.sqrt((normal * normal).sum(-1, keepdims=True))
-    return (normal / np.maximum(length, 1e-30)).astype(np.float32)
+    value: Float32Array = (normal / np.maximum(length, 1e-30)).astype(np.float32)
+    return value

@@ -41,7 +41,7 @@ def panel(corner: Array, along: Array, up: Array, finish: Finish) -> Part:
 
 
 def box(low: Array, high: Array, finish: Finish, yaw: float = 0.0) -> Part:
-    """A box between two corners (3,) m, turned about the vertical through its middle; grain along its faces."""
+    """A box between two corners (3,) m, turned by `yaw` about the vertical through its middle."""
     size = high - low
     corners, places = [], []
     for axis in range(3):
@@ -85,7 +85,8 @@ def cylinder(foot: Array, radius: float, height: float, finish: Finish, top: flo
 def turned(vertices: Array, yaw: float) -> Array:
     """Points (V, 3) turned about the vertical axis through the origin."""
     c, s = np.cos(yaw), np.sin(yaw)
-    return vertices @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    value: Array = vertices @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    return value
 
 
 _QUAD = np.array([[0, 1, 2], [0, 2, 3]])
@@ -93,8 +94,8 @@ _QUAD = np.array([[0, 1, 2], [0, 2, 3]])
 
 def _part(vertices: Array, places: Array, faces: npt.NDArray[np.int64], finish: Finish, smooth: bool) -> Part:
     # a millionth of a metre: the same on machines whose cosines differ in the last place
-    vertices = np.round(vertices, 6).astype(np.float32)
+    vertices = np.round(vertices, 6)
     colours = np.tile(finish.first.astype(np.float32), (len(vertices), 1))
-    surface = Surface(vertices, faces.astype(np.int32), colours, smooth)
+    surface = Surface(vertices.astype(np.float32), faces.astype(np.int32), colours, smooth)
     texture = Texture(finish.kind, finish.scale_m, finish.second, finish.seed, places.astype(np.float32))
     return Part(surface, texture)

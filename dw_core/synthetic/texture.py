@@ -42,7 +42,7 @@ def patterned(pattern: Pattern, base: Float32Array, rest: Float32Array) -> Float
     if pattern.kind == "stripes":
         share = _wave(z)
     elif pattern.kind == "checks":
-        share = (_wave(x + np.float32(0.25)) + _wave(z)) / 2
+        share = (_wave(x + np.float32(0.25)) + _wave(z)) / np.float32(2)
     elif pattern.kind == "spots":
         dx, dy, dz = (q - np.floor(q) - np.float32(0.5) for q in (x, y, z))
         share = _edge(np.sqrt(dx * dx + dy * dy + dz * dz), 0.32, 0.06)
@@ -60,7 +60,10 @@ def textured(
     x, y = u / np.float32(texture.scale_m), v / np.float32(texture.scale_m)
     seed, second = texture.seed, texture.second
     if texture.kind == "plaster":
-        return base * (np.float32(0.94) + np.float32(0.1) * _fractal(u * 4, v * 4, seed))[:, None]
+        value: Float32Array = (
+            base * (np.float32(0.94) + np.float32(0.1) * _fractal(u * 4, v * 4, seed))[:, None]
+        )
+        return value
     if texture.kind == "carpet":
         thread = _noise(u * 220, v * 220, seed) * _fade(footprint * 220)
         tone = _fractal(u * 6, v * 6, seed + 1)
@@ -94,13 +97,14 @@ def _planks(
 ) -> Float32Array:
     """Boards of nine times their width, each with a tone and a grain of its own, and thin gaps."""
     row = np.floor(y)
-    along = x / 9 + _hash(row, row * 0, seed)
+    along = x / np.float32(9) + _hash(row, row * 0, seed)
     board = np.floor(along)
     tone = np.float32(0.8) + np.float32(0.35) * _hash(board, row, seed + 1)
-    gap = np.maximum(_line(y, 0.012, blur), _line(along, 0.0012, blur / 9))
+    gap = np.maximum(_line(y, 0.012, blur), _line(along, 0.0012, blur / np.float32(9)))
     shift = _hash(board, row, seed + 2) * np.float32(50)
     grain = _grain(x * np.float32(0.12) + shift, y * np.float32(0.12), shift, footprint, seed)
-    return _mix(base, second, grain) * (tone * (1 - np.float32(0.75) * gap))[:, None]
+    value: Float32Array = _mix(base, second, grain) * (tone * (1 - np.float32(0.75) * gap))[:, None]
+    return value
 
 
 def _tiles(
@@ -116,7 +120,7 @@ def _tiles(
 def _bricks(
     base: Float32Array, second: Float32Array, x: Float32Array, y: Float32Array, blur: Float32Array, seed: int
 ) -> Float32Array:
-    """Running bond: bricks a third as high as long, each with its own tone, in mortar of the second colour."""
+    """Running bond: bricks a third as high as long, each of its own tone; mortar of the second colour."""
     course = np.floor(y * 3)
     along = x + np.float32(0.5) * (course - 2 * np.floor(course / 2))
     joint = np.maximum(_line(along, 0.022, blur), _line(y * 3, 0.066, blur * 3))
@@ -136,7 +140,8 @@ def _picture(
         )
         share = _edge(y - ridge, 0.0, 0.02)
         out = _mix(out, second * np.float32(1 - 0.28 * k), share)
-    return out
+    value: Float32Array = out
+    return value
 
 
 def _grain(
@@ -144,9 +149,10 @@ def _grain(
 ) -> Float32Array:
     """How dark the grain is, 0 to 1, along u (m), with rings that wander."""
     wander = _noise(u * 1.5, v * 9, seed) * np.float32(2.2)
-    rings = _wave((v * 22 + wander + offset)) * _fade(footprint * 40)
+    rings = _wave(v * 22 + wander + offset) * _fade(footprint * 40)
     fibre = _noise(u * 12, v * 260, seed + 3) * _fade(footprint * 260)
-    return np.float32(0.35) * rings + np.float32(0.35) * fibre + np.float32(0.15) * wander
+    value: Float32Array = np.float32(0.22) * rings + np.float32(0.25) * fibre + np.float32(0.08) * wander
+    return value
 
 
 def _mix(base: Float32Array, second: Float32Array, share: Float32Array) -> Float32Array:
@@ -161,7 +167,8 @@ def _wave(q: Float32Array) -> Float32Array:
 
 def _edge(distance: Float32Array, at: float, width: float) -> Float32Array:
     """1 within a distance, 0 beyond, linear over the width between."""
-    return np.clip((np.float32(at + width / 2) - distance) / np.float32(width), 0, 1)
+    value: Float32Array = np.clip((np.float32(at + width / 2) - distance) / np.float32(width), 0, 1)
+    return value
 
 
 def _line(q: Float32Array, half: float, blur: Float32Array) -> Float32Array:
@@ -169,18 +176,21 @@ def _line(q: Float32Array, half: float, blur: Float32Array) -> Float32Array:
     distance = np.abs(q - np.floor(q + np.float32(0.5)))
     width = np.maximum(blur, np.float32(1e-4))
     cover = np.clip((np.float32(half) + width / 2 - distance) / width, 0, 1)
-    return cover * np.minimum(np.float32(1), np.float32(2 * half) / width)
+    value: Float32Array = cover * np.minimum(np.float32(1), np.float32(2 * half) / width)
+    return value
 
 
 def _fade(blur: Float32Array) -> Float32Array:
     """The contrast that is left of detail one unit wide in a pixel of this size."""
-    return np.clip(np.float32(1.5) - blur, 0, 1)
+    value: Float32Array = np.clip(np.float32(1.5) - blur, 0, 1)
+    return value
 
 
 def _fractal(x: Float32Array, y: Float32Array, seed: int) -> Float32Array:
     """Noise (N,) in [0, 1] of three octaves."""
     total = _noise(x, y, seed) * np.float32(4) + _noise(x * 2, y * 2, seed + 1) * np.float32(2)
-    return (total + _noise(x * 4, y * 4, seed + 2)) / np.float32(7)
+    value: Float32Array = (total + _noise(x * 4, y * 4, seed + 2)) / np.float32(7)
+    return value
 
 
 def _noise(x: Float32Array, y: Float32Array, seed: int) -> Float32Array:
@@ -207,4 +217,5 @@ def _hash(column: Float32Array, row: Float32Array, seed: int) -> Float32Array:
     key ^= key >> np.uint32(13)
     key *= np.uint32(0xC2B2AE35)
     key ^= key >> np.uint32(16)
-    return (key >> np.uint32(8)).astype(np.float32) * np.float32(1 / (1 << 24))
+    value: Float32Array = (key >> np.uint32(8)).astype(np.float32) * np.float32(1 / (1 << 24))
+    return value
