@@ -80,19 +80,20 @@ def load_acclaim(path: Path) -> tuple[Array, float]:
     Its skeleton is the .asf beside it: of the same name, of the name before the last underscore, or the
     only one. Raises MotionError naming the file and the line.
     """
-    skeleton = load_skeleton(_skeleton_of(path))
+    skeleton = load_skeleton(skeleton_of(path))
     angles = load_take(path, skeleton)
     ends = bone_ends(skeleton, angles)
     for bone in JOINT_BONES:
         if bone not in ends:
             raise MotionError(
-                f"{_skeleton_of(path)}: there is no bone {bone}, which the joints are taken from"
+                f"{skeleton_of(path)}: there is no bone {bone}, which the joints are taken from"
             )
     joints: Array = np.stack([ends[bone] for bone in JOINT_BONES], 1) @ _Z_UP.T
     return joints, RATE_HZ
 
 
-def _skeleton_of(path: Path) -> Path:
+def skeleton_of(path: Path) -> Path:
+    """The skeleton file (.asf) of a take. Raises MotionError when it is not beside it."""
     for name in (path.stem, path.stem.rpartition("_")[0]):
         if name and (beside := path.with_name(f"{name}.asf")).is_file():
             return beside
@@ -289,6 +290,13 @@ def _is_number(word: str) -> bool:
 
 def bone_ends(skeleton: Skeleton, values: dict[str, Array]) -> dict[str, Array]:
     """Where every bone ends (T, 3), metres in the file's frame (y up), from the values of `load_take`."""
+    return bone_frames(skeleton, values)[0]
+
+
+def bone_frames(
+    skeleton: Skeleton, values: dict[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Where every bone ends (T, 3) as in `bone_ends`, and its global rotations (T, 3, 3) from its rest pose."""
     channels, root = skeleton.bones[ROOT].channels, values[ROOT]
     place = [channels.index(name) for name in _TRANSLATIONS]
     ends = {ROOT: root[:, place] * skeleton.metres}
@@ -301,7 +309,7 @@ def bone_ends(skeleton: Skeleton, values: dict[str, Array]) -> dict[str, Array]:
             own = bone.axis @ _rotation(values[child].T, bone.channels) @ bone.axis.T
             frames[child] = frames[parent] @ own
         ends[child] = ends[parent] + frames[child] @ bone.offset
-    return ends
+    return ends, frames
 
 
 def _rotation(degrees: Array, axes: tuple[str, ...]) -> Array:

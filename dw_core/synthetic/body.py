@@ -123,13 +123,17 @@ class Body:
             worst = self.bones[int(np.argmax(np.where(np.isfinite(error), error, np.inf)))]
             raise ConfigError(f"the rotation of bone {worst} is not orthonormal, it is off by {error.max():.2g}")
         heads = self.heads(shape, rotations, root)
+        return Posed(shape, heads, self.skinned(shape, rotations, heads))
+
+    def skinned(self, shape: Shape, rotations: Array, heads: Array, which: slice = slice(None)) -> Array:
+        """Vertices (V, 3) in the world, or those of a slice, from rotations (B, 3, 3) and heads (B, 3) of bones."""
         # relative to the root: float32 then is exact to 0.1 micrometres wherever the person is
-        moved = heads - root - np.einsum("bij,bj->bi", rotations, shape.heads)
+        moved = heads - heads[0] - np.einsum("bij,bj->bi", rotations, shape.heads)
         transforms = np.concatenate([rotations, moved[..., None]], 2).reshape(-1, 12).astype(np.float32)
-        blended = (self.weights @ transforms).reshape(-1, 3, 4)
-        rest = shape.vertices.astype(np.float32)
+        blended = (self.weights[which] @ transforms).reshape(-1, 3, 4)
+        rest = shape.vertices[which].astype(np.float32)
         vertices = np.einsum("vij,vj->vi", blended[:, :, :3], rest) + blended[:, :, 3]
-        return Posed(shape, heads, vertices.astype(np.float64) + root)
+        return vertices.astype(np.float64) + heads[0]
 
     def coco_joints(self, posed: Posed) -> Array:
         """Joints (17, 3) of COCO17 in the world: weighted means of the vertices, as annotators see them."""
