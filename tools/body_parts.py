@@ -69,7 +69,7 @@ class Placed:
 class Part:
     """A piece of surface: its vertices are (1 - mix) a + mix b of the person's, faces (F, 3) count them.
 
-    `offset` gives how far (V,) each of the person's vertices is moved along its normal, `shape` what is done to
+    `offset` gives how far (V,) each of the person's vertices is moved along its normal, `after` what is done to
     the vertices (V, 3) of one shape after that.
     """
 
@@ -200,8 +200,8 @@ def skin_hidden(person: Person) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Which of the body's faces (F,) each garment hides, and which are not always hidden."""
     faces = person.groups["body"]
     inside = coverage(person)
-    # a skirt is open below: only what is above the legs is hidden by it
-    inside["skirt"] = np.minimum(inside["skirt"], person.mean[:, 2] - (person.joint("upperleg01.L")[2] - 0.12))
+    # a skirt is open below
+    inside["skirt"] = inside["skirt"] - 0.12
     hidden = {name: (value[faces] > MARGIN).all(1) for name, value in inside.items()}
     tops = hidden["tee"] & hidden["shirt"]
     bottoms = hidden["trousers"] & hidden["shorts"] & hidden["skirt"]

@@ -3,8 +3,8 @@
 A frame (3, 3) has a segment's axes as columns, in the world (z up). Of the pelvis, spine, neck, head and collars:
 x to the person's left, y back, z up when the person stands. Of the limbs: z along the segment away from the
 trunk, x the axis about which the joint at its upper end flexes (the elbow's for both parts of an arm, the knee's
-for both of a leg; a hand's curls the fingers), right-handed about it. Of feet and toes: x to the left, y up,
-z forward when the sole is flat. The trunk, feet and toes of a take that has rotations are as its rest pose says,
+for both of a leg; a hand's curls the fingers), right-handed about it. Of feet: x to the left, y up, z forward
+when the sole is flat. The trunk and feet of a take that has rotations are as its rest pose says,
 in which a person stands upright with the arms out to the sides.
 Shapes: T times, S segments.
 """
@@ -12,7 +12,7 @@ Shapes: T times, S segments.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +28,18 @@ from dw_core.skeleton import H36M17
 
 TRUNK = ("pelvis", "lower_spine", "upper_spine", "thorax", "head")
 SIDES = ("left", "right")
-ON_A_SIDE = ("collar", "upper_arm", "forearm", "hand", "thigh", "shank", "foot", "toes")
+ON_A_SIDE = ("collar", "upper_arm", "forearm", "hand", "thigh", "shank", "foot")
 SEGMENTS = TRUNK + tuple(f"{side}_{part}" for side in SIDES for part in ON_A_SIDE)
 LEFT, UP = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
+# People's limbs turn at up to some 25 rad/s; a thrown ball's forearm is the exception.
+FASTEST_RAD_S = np.deg2rad(1500.0)
 # World x, y, z (z up) from a file's (y up).
 _Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 _ACCLAIM_TRUNK = (ROOT, "lowerback", "upperback", "thorax", "head")
-_ACCLAIM_SIDE = ("clavicle", "humerus", "radius", "hand", "femur", "tibia", "foot", "toes")
+_ACCLAIM_SIDE = ("clavicle", "humerus", "radius", "hand", "femur", "tibia", "foot")
 _BVH_TRUNK = ("hip", "abdomen", "chest", "chest", "head")
-_BVH_SIDE = ("Collar", "Shldr", "ForeArm", "Hand", "Thigh", "Shin", "Foot", "Foot")
+_BVH_SIDE = ("Collar", "Shldr", "ForeArm", "Hand", "Thigh", "Shin", "Foot")
 # People in CMU's takes seem to look down by 17 degrees (median of 17 takes of walking and more); most of it is
 # how the head was marked.
 _ACCLAIM_HEAD_UP_DEG = 10.0
@@ -80,10 +82,26 @@ def load_capture(path: Path) -> Capture:
     """
     suffix = path.suffix.lower()
     if suffix == ".amc":
-        return _from_acclaim(path)
+        return _steady(_from_acclaim(path))
     if suffix == ".bvh":
-        return _from_bvh(path, load_bvh(path))
+        return _steady(_from_bvh(path, load_bvh(path)))
     return capture_of(load_motion(path))
+
+
+def _steady(capture: Capture) -> Capture:
+    """The take with no segment turning faster than FASTEST_RAD_S: where it does, the segment follows as fast as
+    that. Takes hold jumps, mostly of the roll of a straight limb, which nobody makes."""
+    limit = FASTEST_RAD_S / capture.rate_hz
+    frames = capture.frames.copy()
+    steps = Rotation.from_matrix(frames[:-1].swapaxes(-1, -2) @ frames[1:]).magnitude()
+    for segment in np.flatnonzero((steps > limit).any(0)):
+        own = frames[:, segment]
+        for t in range(1, len(own)):
+            turn = Rotation.from_matrix(own[t - 1].T @ own[t]).as_rotvec()
+            angle = float(np.linalg.norm(turn))
+            if angle > limit:
+                own[t] = own[t - 1] @ Rotation.from_rotvec(turn * (limit / angle)).as_matrix()
+    return replace(capture, frames=frames)
 
 
 def frame_of(x: Array, z: Array) -> Array:
@@ -101,6 +119,12 @@ def _unit(vectors: Array) -> Array:
 def flat(direction: Array) -> Array:
     """A vector (..., 3) without its height."""
     return np.asarray(direction * (1.0, 1.0, 0.0))
+
+
+def lift(height: Array, leg: float) -> Array:
+    """0 for a foot on the ground, 1 for one that hangs in the air, from the height (T,) of its ankle above where
+    it is lowest and the length of a leg."""
+    return np.clip((height / leg - _FLAT_BELOW) / (_HANGS_ABOVE - _FLAT_BELOW), 0.0, 1.0)
 
 
 def _length(*segments: Array) -> float:
@@ -137,8 +161,7 @@ def _from_acclaim(path: Path) -> Capture:
             rest[f"{side}_{part}"] = frame_of(_Z_UP @ axis, _Z_UP @ along)
         # at rest the legs are apart, and the soles are square to them
         foot = skeleton.bones[bones[f"{side}_foot"]]
-        sole = frame_of(_Z_UP @ foot.axis[:, 0], flat(_Z_UP @ foot.offset))
-        rest[f"{side}_foot"] = rest[f"{side}_toes"] = sole
+        rest[f"{side}_foot"] = frame_of(_Z_UP @ foot.axis[:, 0], flat(_Z_UP @ foot.offset))
     legs = [skeleton.bones[bones[f"{side}_{part}"]].offset for side in SIDES for part in ("thigh", "shank")]
     return Capture(
         path.stem,
@@ -150,6 +173,7 @@ def _from_acclaim(path: Path) -> Capture:
 
 
 def _from_bvh(path: Path, take: Bvh) -> Capture:
+    """Without the first frame, which in CMU's files is the rest pose."""
     at = {name: k for k, name in enumerate(take.names)}
     joints = dict(zip(TRUNK, _BVH_TRUNK, strict=True))
     joints |= {
@@ -173,12 +197,11 @@ def _from_bvh(path: Path, take: Bvh) -> Capture:
         elbow = np.cross(along["upper_arm"], along["forearm"])
         axes = {"upper_arm": elbow, "forearm": elbow, "hand": knuckles if side == "left" else -knuckles}
         rest |= {f"{side}_{part}": frame_of(axes.get(part, LEFT), z) for part, z in along.items()}
-        foot = flat(_Z_UP @ take.ends[at[f"{side[0]}Foot"]])
-        rest[f"{side}_foot"] = rest[f"{side}_toes"] = frame_of(LEFT, foot)
+        rest[f"{side}_foot"] = frame_of(LEFT, flat(_Z_UP @ take.ends[at[f"{side[0]}Foot"]]))
     return Capture(
         path.stem,
-        _segments(lambda name: _Z_UP @ take.rotations[:, at[joints[name]]] @ _Z_UP.T, rest),
-        (take.places("lThigh") + take.places("rThigh")) / 2 @ _Z_UP.T,
+        _segments(lambda name: _Z_UP @ take.rotations[1:, at[joints[name]]] @ _Z_UP.T, rest),
+        (take.places("lThigh") + take.places("rThigh"))[1:] / 2 @ _Z_UP.T,
         _length(*(offset(side, joint) for side in SIDES for joint in ("Shin", "Foot"))),
         take.rate_hz,
     )
@@ -205,9 +228,8 @@ def capture_of(motion: Motion) -> Capture:
         frames |= _arm(side, at, thorax, motion.rate_hz) | _leg(side, at, pelvis, motion.rate_hz)
     legs = [at[f"{s}_{b}"] - at[f"{s}_{a}"] for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))]
     hips = (at["left_hip"] + at["right_hip"]) / 2
-    return Capture(
-        motion.name, np.stack([frames[name] for name in SEGMENTS], 1), hips, _length(*legs), motion.rate_hz
-    )
+    stacked = np.stack([frames[name] for name in SEGMENTS], 1)
+    return _steady(Capture(motion.name, stacked, hips, _length(*legs), motion.rate_hz))
 
 
 def _arm(side: str, at: Mapping[str, Array], thorax: Array, rate_hz: float) -> dict[str, Array]:
@@ -228,12 +250,11 @@ def _leg(side: str, at: Mapping[str, Array], pelvis: Array, rate_hz: float) -> d
     axis = _flexion_axis(upper, lower, pelvis, _LEG_START, LEFT, rate_hz)
     shank = frame_of(axis, lower)
     front = shank[..., 1]
-    height = at[f"{side}_ankle"][:, 2] - min(at[f"{s}_ankle"][:, 2].min() for s in SIDES)
-    legs = height / _length(upper, upper, lower, lower)
-    lifted = np.clip((legs - _FLAT_BELOW) / (_HANGS_ABOVE - _FLAT_BELOW), 0, 1)[:, None]
+    lowest = min(at[f"{s}_ankle"][:, 2].min() for s in SIDES)
+    lifted = lift(at[f"{side}_ankle"][:, 2] - lowest, _length(upper, upper, lower, lower))[:, None]
     foot = frame_of(axis, (1 - lifted) * _unit(flat(front)) + lifted * front)
     return {f"{side}_thigh": frame_of(axis, upper), f"{side}_shank": shank,
-            f"{side}_foot": foot, f"{side}_toes": foot}  # fmt: skip
+            f"{side}_foot": foot}  # fmt: skip
 
 
 def _flexion_axis(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 from scipy.spatial.transform import Rotation
 
 from dw_core.errors import MotionError
@@ -39,10 +40,13 @@ SHOULDER_SHARE = 0.25
 TWIST_SHARE = 0.5
 # Relaxed fingers: bends (degrees) of the three joints towards the palm, from the index to the little finger.
 FINGER_BENDS = ((14, 24, 14), (20, 28, 16), (24, 30, 18), (26, 30, 18))
+# Toes bend up at most this far.
+TOES_BEND_RAD = np.deg2rad(40.0)
+# Feet touch the floor this often at least, and it leans or drifts by no more than this in a take.
+FLOOR_WINDOW_S, FLOOR_RISES_M = 1.0, 0.12
 # Bones that touch the ground before any other does, and how high all others are then at least.
 _FEET = ("lowerleg02", "foot", "toe")
 _CLEAR_M = 0.25
-_BONE_OF_TOES = "toe3-1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,7 @@ def retarget(capture: Capture, body: Body, shape: Shape) -> Clip:
         for bone, own in _limb_bones(side, turned, rest).items():
             rotations[:, body.bone(f"{bone}.{side[0].upper()}")] = own
     roots = _roots(capture, body, shape, rotations[:, 0])
-    roots[:, 2] -= _lowest(body, shape, rotations, roots)
+    roots[:, 2] -= _floor(_lowest(body, shape, rotations, roots), capture.rate_hz)
     return Clip(shape, rotations, roots, capture.rate_hz)
 
 
@@ -112,14 +116,13 @@ def rest_frames(body: Body, shape: Shape) -> dict[str, Array]:
         axes = {"upper_arm": elbow, "forearm": elbow, "hand": knuckles if side == "left" else -knuckles}
         for part, z in along.items():
             frames[f"{side}_{part}"] = frame_of(axes.get(part, LEFT), z)
-        foot = frame_of(LEFT, flat(head(_BONE_OF_TOES) - head("foot")))
-        frames[f"{side}_foot"] = frames[f"{side}_toes"] = foot
+        frames[f"{side}_foot"] = frame_of(LEFT, flat(head("toe3-1") - head("foot")))
     return frames
 
 
 def _limb_bones(side: str, turned: Mapping[str, Array], rest: Mapping[str, Array]) -> dict[str, Array]:
     """Rotations (T, 3, 3) of all bones of one arm and one leg."""
-    own = {part: turned[f"{side}_{part}"] for part in ("collar", *LIMBS, "foot", "toes")}
+    own = {part: turned[f"{side}_{part}"] for part in ("collar", *LIMBS, "foot")}
     axes = {part: rest[f"{side}_{part}"][:, 2] for part in LIMBS}
     turn = _twist(own["collar"], own["upper_arm"], axes["upper_arm"])
     swung = _twisted(own["upper_arm"], axes["upper_arm"], -turn)
@@ -133,8 +136,9 @@ def _limb_bones(side: str, turned: Mapping[str, Array], rest: Mapping[str, Array
         "upperleg01": _twisted(own["thigh"], axes["thigh"],
                                -TWIST_SHARE * _twist(turned["pelvis"], own["thigh"], axes["thigh"])),
         "upperleg02": own["thigh"], "lowerleg01": own["shank"], "lowerleg02": own["shank"],
-        "foot": own["foot"], _BONE_OF_TOES: own["toes"],
+        "foot": own["foot"],
     }  # fmt: skip
+    bones["toe3-1"] = own["foot"] @ _toes(own["foot"] @ rest[f"{side}_foot"], rest[f"{side}_foot"])
     bones |= {f"finger1-{k}": own["hand"] for k in (1, 2, 3)}
     for finger, bends in enumerate(FINGER_BENDS, 2):
         bones[f"metacarpal{finger - 1}"] = own["hand"]
@@ -146,6 +150,15 @@ def _limb_bones(side: str, turned: Mapping[str, Array], rest: Mapping[str, Array
 def curl(hand: Array, degrees: float) -> Array:
     """The rotation (3, 3) in the rest pose that bends fingers towards the palm of a hand with this frame (3, 3)."""
     turn: Array = Rotation.from_rotvec(np.deg2rad(degrees) * hand[:, 0]).as_matrix()
+    return turn
+
+
+def _toes(foot: Array, rest: Array) -> Array:
+    """Rotations (T, 3, 3) in the rest pose that keep the toes level while the heel is up, by the foot's frames
+    (T, 3, 3) and that at rest (3, 3)."""
+    down = np.arcsin(np.clip(-foot[:, 2, 2], -1.0, 1.0))
+    # x to the left: a negative turn about it lifts what is in front
+    turn: Array = Rotation.from_rotvec(-np.clip(down, 0.0, TOES_BEND_RAD)[:, None] * rest[:, 0]).as_matrix()
     return turn
 
 
@@ -190,16 +203,26 @@ def _roots(capture: Capture, body: Body, shape: Shape, pelvis: Array) -> Array:
     return roots
 
 
-def _lowest(body: Body, shape: Shape, rotations: Array, roots: Array) -> float:
-    """Height of the lowest vertex over all times. While all but the feet is far above the soles, only those are
-    looked at."""
+def _lowest(body: Body, shape: Shape, rotations: Array, roots: Array) -> Array:
+    """Heights (T,) of the lowest vertex. While all but the feet is far above the soles, only those are looked
+    at."""
     soles = body.parts["soles"].vertices
     others = [k for k, name in enumerate(body.bones) if not name.startswith(_FEET)]
     heads = body.heads(shape, rotations, roots)
-    lowest = np.inf
-    for t, root in enumerate(roots):
-        own = body.skinned(shape, rotations[t], heads[t], soles)[:, 2].min()
-        if heads[t, others, 2].min() < own + _CLEAR_M:
-            own = min(own, body.skinned(shape, rotations[t], heads[t])[:, 2].min())
-        lowest = min(lowest, float(own))
+    lowest = np.empty(len(roots))
+    for t in range(len(roots)):
+        lowest[t] = body.skinned(shape, rotations[t], heads[t], soles)[:, 2].min()
+        if heads[t, others, 2].min() < lowest[t] + _CLEAR_M:
+            lowest[t] = body.skinned(shape, rotations[t], heads[t])[:, 2].min()
     return lowest
+
+
+def _floor(lowest: Array, rate_hz: float) -> Array:
+    """The floor (T,) below a body whose lowest vertices are at heights (T,): it follows them slowly, since
+    captures drift and their floors lean, up to FLOOR_RISES_M; never above any of them."""
+    window = max(int(FLOOR_WINDOW_S * rate_hz), 1)
+    floor = minimum_filter1d(lowest, window, mode="nearest")
+    floor = np.minimum(floor, np.percentile(floor, 5) + FLOOR_RISES_M)
+    floor = gaussian_filter1d(floor, window / 4, mode="nearest")
+    out: Array = floor + (lowest - floor).min()
+    return out
