@@ -155,13 +155,13 @@ def coverage(person: Person) -> dict[str, np.ndarray]:
     long_sleeve = np.where(person.share("wrist", "finger", "metacarpal") > 0.5, -far, far)
     collar = np.where(person.arm, far, neck[2] + 0.005 + 0.42 * (p[:, 1] - neck[1]) - z)
     hem = np.where(person.arm, far, z - (hip + 0.025))
-    waist = np.where(person.arm, -far, hip + 0.105 - z)
+    waist = np.where(person.arm, -far, hip + 0.070 - z)
     return {
         "tee": np.minimum.reduce([collar, hem, sleeve]),
         "shirt": np.minimum.reduce([collar, hem, long_sleeve]),
         "trousers": np.minimum(waist, z - (ankle - 0.015)),
         "shorts": np.minimum(waist, z - (knee + 0.07)),
-        "skirt": np.minimum(waist - 0.03, z - (knee + 0.04)),
+        "skirt": np.minimum(waist, z - (knee + 0.04)),
         "shoes": np.where(person.arm, -far, ankle + 0.01 - z),
     }
 
