@@ -69,7 +69,7 @@ class Placed:
 class Part:
     """A piece of surface: its vertices are (1 - mix) a + mix b of the person's, faces (F, 3) count them.
 
-    `offset` gives how far (V,) each of the person's vertices is moved along its normal, `shape` what is done to
+    `offset` gives how far (V,) each of the person's vertices is moved along its normal, `after` what is done to
     the vertices (V, 3) of one shape after that.
     """
 
@@ -155,13 +155,13 @@ def coverage(person: Person) -> dict[str, np.ndarray]:
     long_sleeve = np.where(person.share("wrist", "finger", "metacarpal") > 0.5, -far, far)
     collar = np.where(person.arm, far, neck[2] + 0.005 + 0.42 * (p[:, 1] - neck[1]) - z)
     hem = np.where(person.arm, far, z - (hip + 0.025))
-    waist = np.where(person.arm, -far, hip + 0.105 - z)
+    waist = np.where(person.arm, -far, hip + 0.070 - z)
     return {
         "tee": np.minimum.reduce([collar, hem, sleeve]),
         "shirt": np.minimum.reduce([collar, hem, long_sleeve]),
         "trousers": np.minimum(waist, z - (ankle - 0.015)),
         "shorts": np.minimum(waist, z - (knee + 0.07)),
-        "skirt": np.minimum(waist - 0.03, z - (knee + 0.04)),
+        "skirt": np.minimum(waist, z - (knee + 0.04)),
         "shoes": np.where(person.arm, -far, ankle + 0.01 - z),
     }
 
@@ -200,10 +200,8 @@ def skin_hidden(person: Person) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Which of the body's faces (F,) each garment hides, and which are not always hidden."""
     faces = person.groups["body"]
     inside = coverage(person)
-    # a skirt is open below: only what is above the legs is hidden by it
-    inside["skirt"] = np.minimum(
-        inside["skirt"], person.mean[:, 2] - (person.joint("upperleg01.L")[2] - 0.12)
-    )
+    # a skirt is open below
+    inside["skirt"] = inside["skirt"] - 0.12
     hidden = {name: (value[faces] > MARGIN).all(1) for name, value in inside.items()}
     tops = hidden["tee"] & hidden["shirt"]
     bottoms = hidden["trousers"] & hidden["shorts"] & hidden["skirt"]

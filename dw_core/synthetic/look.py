@@ -135,7 +135,7 @@ def random_look(seed: int) -> Look:
     woman = shape.startswith("woman")
     bottom = BOTTOMS[rng.choice(3, p=(0.55, 0.2, 0.25) if woman else (0.7, 0.3, 0.0))]
     hair = HAIRS[rng.choice(4, p=(0.0, 0.1, 0.3, 0.6) if woman else (0.1, 0.3, 0.6, 0.0))]
-    tone = rng.uniform(0, len(SKIN_TONES) - 1)
+    tone = (len(SKIN_TONES) - 1) * rng.random() ** 0.6
     skin = _between(SKIN_TONES, tone) * rng.uniform(0.9, 1.1, 3)
     # fair hair goes with fair skin
     hair_colour = HAIR_COLOURS[rng.integers(0, len(HAIR_COLOURS) if tone > 1.7 else 2)] * rng.uniform(
@@ -165,7 +165,7 @@ def _between(colours: Array, place: float) -> Array:
 
 def _cloth(rng: np.random.Generator) -> Colour:
     """A colour from black to white, mostly muted."""
-    value, hue, saturation = rng.uniform(0.02, 0.75) ** 1.3, rng.uniform(0, 1), rng.beta(1.2, 1.5)
+    value, hue, saturation = rng.uniform(0.02, 0.75) ** 1.3, rng.uniform(0, 1), rng.beta(1.2, 2.5)
     turn = np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
     return _colour(value * (1 - saturation * (1 - np.clip(turn, 0, 1))))
 

@@ -83,9 +83,7 @@ def retarget(capture: Capture, body: Body, shape: Shape) -> Clip:
     """
     rest = rest_frames(body, shape)
     turned = {
-        name: capture.frame(name) @ rest[name].T
-        for name in SEGMENTS
-        if not name.endswith(("forearm", "shank"))
+        name: capture.frame(name) @ rest[name].T for name in SEGMENTS if not name.endswith(("forearm", "shank"))
     }
     for side in SIDES:
         for upper, lower in (("upper_arm", "forearm"), ("thigh", "shank")):
@@ -224,7 +222,7 @@ def _floor(lowest: Array, rate_hz: float) -> Array:
     captures drift and their floors lean, up to FLOOR_RISES_M; never above any of them."""
     window = max(int(FLOOR_WINDOW_S * rate_hz), 1)
     floor = minimum_filter1d(lowest, window, mode="nearest")
-    floor = np.minimum(floor, floor.min() + FLOOR_RISES_M)
+    floor = np.minimum(floor, np.percentile(floor, 5) + FLOOR_RISES_M)
     floor = gaussian_filter1d(floor, window / 4, mode="nearest")
     out: Array = floor + (lowest - floor).min()
     return out
