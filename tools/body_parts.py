@@ -246,9 +246,7 @@ class Tail:
         across /= np.linalg.norm(across, axis=1, keepdims=True)
         turn = np.linspace(0, 2 * np.pi, self.sides, endpoint=False)[None, :, None]
         radius = np.array([r for *_, r in self.rings])[:, None, None]
-        around = path[:, None] + radius * (
-            np.cos(turn) * np.array([1.0, 0, 0]) + np.sin(turn) * across[:, None]
-        )
+        around = path[:, None] + radius * (np.cos(turn) * np.array([1.0, 0, 0]) + np.sin(turn) * across[:, None])
         vertices = around.reshape(-1, 3) + person.rest[:, back].mean(1)[:, None]
         weights = np.zeros((vertices.shape[1], len(person.names)))
         hangs = np.repeat(ramp(path[:, 2], 0.0, -0.25) * 0.5, self.sides)
@@ -291,7 +289,5 @@ def _eyes(person: Person) -> np.ndarray:
         p = p - (p.min(0) + p.max(0)) / 2
         out_of_axis = np.linalg.norm(p[:, [0, 2]], axis=1) / np.abs(p[:, 1]).max()
         front = p[:, 1] < 0
-        out[which] = np.where(
-            front & (out_of_axis < 0.2), PUPIL, np.where(front & (out_of_axis < 0.47), IRIS, WHITE)
-        )
+        out[which] = np.where(front & (out_of_axis < 0.2), PUPIL, np.where(front & (out_of_axis < 0.47), IRIS, WHITE))
     return out
