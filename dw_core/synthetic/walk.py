@@ -35,7 +35,7 @@ def walk() -> Motion:
     neck = pelvis + 0.49 * up + 0.03 * forward
     joints = {
         "pelvis": pelvis, "belly": pelvis + 0.23 * up, "neck": neck,
-        "nose": neck + 0.10 * forward + 0.12 * up, "head": neck + 0.02 * forward + 0.23 * up,
+        "nose": neck + 0.11 * forward + 0.06 * up, "head": neck + 0.02 * forward + 0.23 * up,
     }  # fmt: skip
     wave = _now_and_then(t)
     for side, sign, own in (("left", 1.0, phase), ("right", -1.0, phase + np.pi)):
