@@ -98,7 +98,9 @@ def motion_files(paths: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES)
+        found = (
+            [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        )
         if not found:
             raise MotionError(f"{path}: there is no motion file, expected {' or '.join(SUFFIXES)}")
         files += [file for file in found if file not in files]

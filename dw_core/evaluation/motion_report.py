@@ -130,7 +130,7 @@ def models_table(result: dict[str, Any]) -> str:
 
 def plot(result: dict[str, Any], path: Path) -> None:
     """The root-relative error of every method against the length of a tick. Raises ConfigError."""
-    figure, axes = plt.subplots(figsize=(7, 4.5))
+    figure, axes = plt.subplots(figsize=(8, 4))
     ticks = sorted(result["ticks"], key=lambda tick: float(tick["tick_ms"]))
     for name in result["methods"]:
         axes.plot(
@@ -143,7 +143,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes.set_xticks([tick["tick_ms"] for tick in ticks], [f"{tick['tick_ms']:g}" for tick in ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     try:
         figure.savefig(path, dpi=110)

@@ -7,8 +7,8 @@ is a Gaussian Markov random field on the graph of bones (Rue & Held, Gaussian Ma
 
 The numbers are square roots of spectral densities, (m/s^2)/sqrt(Hz), found by a search on CMU motion
 capture (walking, climbing, jumping, fighting) seen by four staggered cameras, and on real footage. The
-optimum is flat: +-30 % change the error by under 3 %. An acceleration state (Singer's model) gave
-errors 4 % and more higher.
+optimum is flat: +-30 % change the error by under 3 %. An acceleration state does not pay: `dw bench models`
+compares what is here with other models.
 """
 
 from __future__ import annotations
