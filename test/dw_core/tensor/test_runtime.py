@@ -10,8 +10,8 @@ from dw_core.backends.simple_baseline import SimpleBaseline, normalise
 from dw_core.errors import CalibrationError
 from dw_core.fusion.fast_warper import FastWarper
 from dw_core.fusion.paper_warper import PaperWarper
-from dw_core.fusion.pencil import PencilGeometry
-from dw_core.fusion.spatial import STEPS_PER_LINE, SpatialFusion, line_maxima
+from dw_core.fusion.pencil import Box, PencilGeometry
+from dw_core.fusion.spatial import FAINT, STEPS_PER_LINE, SpatialFusion, line_maxima
 from dw_core.fusion.torch_weights import weights_of
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.fusion.weights import save_weights
@@ -86,16 +86,18 @@ def shots(rig, person, count, drift=0.02):
 
 def rounding(rig, filled):
     """By view: what numpy's rounding to steps among the lines changes in its fused map at most, half a step
-    times the largest change of a profile from line to line. Exact, since profiles are read linearly."""
+    times the largest change of a profile from line to line, exact since profiles are read linearly; and the
+    faint cells that it does not look at."""
     (fresh,) = (view for view in filled.views if view.view == filled.fresh)
     geometry, bounds = PencilGeometry(rig), {}
     for view in filled.views:
         if view is not fresh:
             pair = rig.index(view.view), rig.index(fresh.view)
             lines = geometry.lines(*pair, fresh.crop, N)
-            profile = line_maxima(np.ascontiguousarray(fresh.raw.transpose(1, 2, 0)), lines)
+            planar = np.ascontiguousarray(fresh.raw.transpose(1, 2, 0))
+            profile = line_maxima(planar, lines, Box(0, 0, N, N))
             steepest = np.abs(np.diff(profile, axis=0, prepend=0, append=0)).max()
-            bounds[view.view] = 0.5 * steepest / (2 * STEPS_PER_LINE)
+            bounds[view.view] = 0.5 * (steepest / (2 * STEPS_PER_LINE) + FAINT)
     return bounds
 
 
