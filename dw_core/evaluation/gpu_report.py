@@ -147,8 +147,9 @@ Medians in ms, each stage waited for by itself, which costs more than their sum 
 ## Agreement
 
 On {parity["ticks"]} rendered frames: how far the joints of all views lie from those of the numpy stages and
-ONNX Runtime, and what half precision changes. OpenCV rounds places to 1/32 of a cell, the tensors do not. The
-network's own maps are {100 * parity["network_bfloat16"]:.2f} % off in bfloat16 (norm, on noise).
+ONNX Runtime, and what half precision changes. numpy's spatial fusion goes in steps of 1/32 of a cell and 1/16
+of a line, that of the tensors does not. The network's own maps are
+{100 * parity["network_bfloat16"]:.2f} % off in bfloat16 (norm, on noise).
 
 {table(PARITY_HEADER, _parity(result))}
 """

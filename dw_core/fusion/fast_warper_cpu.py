@@ -83,11 +83,10 @@ class FastWarperCpu:
         """Displacements (N, J, 2) in cells, x before y, and the part (N, J) of the height to keep."""
         a = self._arrays
         h, w = raw[0].shape[1:]
-        seen = [_surroundings(*maps) for maps in zip(fused, raw, strict=True)]
-        patches = np.stack([patch for patch, _ in seen])
+        patches, heights = _surroundings(fused, raw)
         scalars = np.empty((*velocity.shape[:2], SCALARS), dtype=np.float32)
         scalars[..., 0] = LAG_SCALE * lag_s[:, None]
-        scalars[..., 1] = np.stack([height for _, height in seen])
+        scalars[..., 1] = heights
         scalars[..., 2:4] = velocity * lag_s[:, None, None] * MOTION_SCALE
         scalars[..., 4] = (velocity != 0).any(-1)
         x = patches @ a["patch.weight"] + a["patch.bias"] + scalars @ a["scalars.weight"] + a["joint"].T
@@ -103,20 +102,27 @@ def _sigmoid(x: Float32Array | float) -> Float32Array:
     return np.asarray(1 / (1 + np.exp(-np.maximum(x, -80.0))), dtype=np.float32)
 
 
-def _surroundings(fused: Float32Array, raw: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Of maps (J, h, w): raw and fused - raw (J, 2 * 13 * 13) around the raw peaks, and the heights (J,)."""
-    J, h, w = raw.shape
-    flat, joint = raw.reshape(J, -1), np.arange(J)[:, None]
-    peak = flat.argmax(1)
+def _surroundings(
+    fused: Sequence[Float32Array], raw: Sequence[Float32Array]
+) -> tuple[Float32Array, Float32Array]:
+    """Of N views' maps (J, h, w): raw and fused - raw (N, J, 2 * 13 * 13) around the raw peaks, and their
+    heights (N, J)."""
+    N, (J, h, w) = len(raw), raw[0].shape
+    peak = np.stack([maps.reshape(J, -1).argmax(1) for maps in raw])
     stride = max(w // SAMPLES_PER_MAP, 1)
     step = np.arange(-(SAMPLES // 2), SAMPLES // 2 + 1) * stride
-    rows, columns = (peak // w)[:, None] + step, (peak % w)[:, None] + step
-    inside = ((rows >= 0) & (rows < h))[:, :, None] & ((columns >= 0) & (columns < w))[:, None, :]
-    places = np.clip(rows, 0, h - 1)[:, :, None] * w + np.clip(columns, 0, w - 1)[:, None, :]
-    places, inside = places.reshape(J, -1), inside.reshape(J, -1)
-    own = flat[joint, places]
-    change = fused.reshape(J, -1)[joint, places] - own
-    return np.concatenate((own * inside, change * inside), 1), flat[joint[:, 0], peak]
+    rows, columns = (peak // w)[..., None] + step, (peak % w)[..., None] + step
+    inside = ((rows >= 0) & (rows < h))[..., :, None] & ((columns >= 0) & (columns < w))[..., None, :]
+    places = np.clip(rows, 0, h - 1)[..., :, None] * w + np.clip(columns, 0, w - 1)[..., None, :]
+    places = places.reshape(N, J, -1)
+    places += (np.arange(J) * (h * w))[:, None]
+    seen = np.empty((N, J, 2, SAMPLES**2), dtype=np.float32)
+    for n in range(N):
+        seen[n, :, 0], seen[n, :, 1] = raw[n].take(places[n]), fused[n].take(places[n])
+    heights = seen[:, :, 0, SAMPLES**2 // 2].copy()
+    seen[:, :, 1] -= seen[:, :, 0]
+    seen *= inside.reshape(N, J, 1, -1)
+    return seen.reshape(N, J, -1), heights
 
 
 def _moved(maps: Float32Array, move: Float32Array, keep: Float32Array) -> Float32Array:

@@ -8,12 +8,13 @@ dw_core/tensor/fusion.py on a GPU).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from dw_core.geometry.camera import Array, Camera, Rig
 from dw_core.geometry.crop import Crop
@@ -34,19 +35,42 @@ FAR_OUTSIDE = -1e4
 LINES_AT_ONCE = 32
 
 
+class Box(NamedTuple):
+    """Cells from left and top on, up to but not including right and bottom."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 @dataclass(frozen=True, eq=False)
 class SourcePencil:
     """Where to sample one source crop: K lines of S samples over the angles that the crop spans.
 
-    map_x, map_y (S, K) float32 in cells; line k has the plane angle `start + k * step`. `parts`: samples
-    and lines of the blocks that hold all samples within the crop.
+    map_x, map_y (S, K) float32 in cells; line k has the plane angle `start + k * step`. `reach`
+    (4, NODES_INSIDE, B): lowest x, highest x, lowest y, highest y at the nodes, of B blocks of LINES_AT_ONCE
+    lines.
     """
 
     map_x: Float32Array
     map_y: Float32Array
     start: float
     step: float
-    parts: tuple[tuple[slice, slice], ...]
+    reach: Float32Array
+
+    def parts(self, box: Box) -> Iterator[tuple[slice, slice]]:
+        """Samples and lines of the blocks that hold all samples which the cells of a box tell of."""
+        low_x, high_x, low_y, high_y = self.reach
+        near = (high_x > box.left - 1) & (low_x < box.right) & (high_y > box.top - 1) & (low_y < box.bottom)
+        # from the node before the first near one to the node after the last
+        first, last = near.argmax(0) - 1, NODES_INSIDE - near[::-1].argmax(0)
+        samples = len(self.map_x)
+        per_node = (samples - 1) / (NODES_INSIDE - 1)
+        for block in np.flatnonzero(near.any(0)).tolist():
+            start, stop = math.floor(first[block] * per_node), math.ceil(last[block] * per_node) + 1
+            lines = slice(block * LINES_AT_ONCE, (block + 1) * LINES_AT_ONCE)
+            yield slice(max(start, 0), min(stop, samples)), lines
 
 
 def source_pencil(
@@ -66,12 +90,12 @@ def source_pencil(
     samples = min(_count((high - low) / cell_angle), most)
     nodes = _up_to_8(length / NODE_ANGLE_RAD + 4)
     planes, insides = start + length * _ramp(nodes), low + (high - low) * _ramp(NODES_INSIDE)
-    where = pencil.cells(camera, crop, cells, planes[None, :], insides[:, None])
-    where = np.where(np.isfinite(where), where, FAR_OUTSIDE).astype(np.float32)
+    exact = pencil.cells(camera, crop, cells, planes[None, :], insides[:, None])
+    where: Float32Array = np.where(np.isfinite(exact), exact, FAR_OUTSIDE).astype(np.float32)
     along, across = _even_places(NODES_INSIDE, samples), _even_places(nodes, lines)
     map_x, map_y = (along @ (where[..., axis] @ across.T) for axis in range(2))
     start = (start + math.pi) % (2 * math.pi) - math.pi  # as plane angles are
-    return SourcePencil(map_x, map_y, start, length / (lines - 1), _parts(map_x, map_y, cells))
+    return SourcePencil(map_x, map_y, start, length / (lines - 1), _reach(where, lines))
 
 
 def _span(plane: Array, inside: Array) -> tuple[float, float, float, float]:
@@ -90,16 +114,22 @@ def _span(plane: Array, inside: Array) -> tuple[float, float, float, float]:
     return start, float(along.max()) - start, low, high
 
 
-def _parts(map_x: Float32Array, map_y: Float32Array, cells: int) -> tuple[tuple[slice, slice], ...]:
-    """Blocks of a few lines each, less what lies outside of the crop before and after."""
-    inside = (map_x > -1) & (map_x < cells) & (map_y > -1) & (map_y < cells)
-    parts = []
-    for line in range(0, map_x.shape[1], LINES_AT_ONCE):
-        lines = slice(line, line + LINES_AT_ONCE)
-        samples = np.flatnonzero(inside[:, lines].any(1))
-        if len(samples):
-            parts.append((slice(int(samples[0]), int(samples[-1]) + 1), lines))
-    return tuple(parts)
+def _reach(nodes: Float32Array, lines: int) -> Float32Array:
+    """`SourcePencil.reach` from the cells (NODES_INSIDE, n, 2) of the nodes."""
+    ends = _ends_of_blocks(nodes.shape[1], lines)
+    padded = np.concatenate((nodes, nodes[:, -1:]), 1)  # so that the last block has an end
+    bounds = [bound.reduceat(padded, ends, axis=1)[:, ::2] for bound in (np.minimum, np.maximum)]
+    return np.stack([bounds[k][..., axis] for axis in range(2) for k in range(2)])
+
+
+@lru_cache(maxsize=256)
+def _ends_of_blocks(nodes: int, lines: int) -> npt.NDArray[np.intp]:
+    """First node and the one after the last of each block of lines, in turn."""
+    first = np.arange(0, lines, LINES_AT_ONCE)
+    last = np.minimum(first + LINES_AT_ONCE, lines) - 1
+    per_line = (nodes - 1) / (lines - 1)
+    ends = np.stack((np.floor(first * per_line), np.minimum(np.ceil(last * per_line) + 1, nodes)), 1)
+    return ends.ravel().astype(np.intp)
 
 
 @lru_cache(maxsize=256)

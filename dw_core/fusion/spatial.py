@@ -23,22 +23,26 @@ import cv2
 import numpy as np
 
 from dw_core.errors import ConfigError
-from dw_core.fusion.pencil import FAR_OUTSIDE, Newest, PencilGeometry, SourcePencil
+from dw_core.fusion.pencil import FAR_OUTSIDE, Box, Newest, PencilGeometry, SourcePencil
 from dw_core.geometry.camera import Camera, Rig, distort, undistort
 from dw_core.geometry.crop import Crop, apply_affine
 from dw_core.geometry.epipolar import essential_matrix, outline_rays
+from dw_core.heatmaps.decode import MIN_HEIGHT
 from dw_core.types import DenseSet, DenseView, Float32Array, Stage
 
 FusionForm = Literal["sampled_view", "all_views"]
 
+# Below this a map is not looked at along lines: a tenth of what is taken for a joint.
+FAINT = 0.1 * MIN_HEIGHT
 # As fine as OpenCV's own interpolation: a place is then off by at most 1/32 line.
 STEPS_PER_LINE = 16
 
 
-def line_maxima(maps: Float32Array, source: SourcePencil) -> Float32Array:
-    """Profile (K, J) of source maps (h, w, J): the maximum along every line of the pencil."""
+def line_maxima(maps: Float32Array, source: SourcePencil, box: Box) -> Float32Array:
+    """Profile (K, J) of source maps (h, w, J): the maximum along every line of the pencil, looked for where
+    it meets a box of cells."""
     profile = np.zeros((source.map_x.shape[1], maps.shape[-1]), dtype=np.float32)
-    for part in source.parts:
+    for part in source.parts(box):
         profile[part[1]] = _sample(maps, source.map_x[part], source.map_y[part]).max(0)
     return profile
 
@@ -82,8 +86,17 @@ class _EpipolarMaxima:
         return look_up(profile, self.geometry.places(t, s, target.crop, cells, lines))
 
     def _profile(self, view: int, raw: Float32Array, lines: SourcePencil) -> Float32Array:
-        maps = self._planar.get(view, (raw,), lambda: _joints_last(raw))
-        return np.ascontiguousarray(line_maxima(maps, lines)[:, : raw.shape[0]])
+        maps, box = self._planar.get(view, (raw,), lambda: (_joints_last(raw), lit(raw)))
+        return np.ascontiguousarray(line_maxima(maps, lines, box)[:, : raw.shape[0]])
+
+
+def lit(raw: Float32Array) -> Box:
+    """The box of all cells of maps (J, n, n) that are not FAINT; at least one cell."""
+    highest = raw.max(0)
+    rows, columns = (np.flatnonzero(highest.max(axis) >= FAINT) for axis in (1, 0))
+    if not len(rows):
+        return Box(0, 0, 1, 1)
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def _joints_last(raw: Float32Array) -> Float32Array:

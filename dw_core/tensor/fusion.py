@@ -4,9 +4,9 @@ Where to sample and where to look up is geometry of calibration and crops alone:
 (dw_core/fusion/pencil.py), and it is uploaded when a crop changes. What is left, two bilinear samplings
 and a maximum, is differentiable by the maps.
 
-The same numbers as the numpy path up to its interpolation: OpenCV rounds places to 1/32 of a cell for maps
-of more than 4 joints, here they are not rounded, so a value differs by at most 1/64 of a cell in x and in y
-times the map's slope there.
+The same numbers as the numpy path up to its interpolation, which is rounded there and not here: OpenCV
+samples maps of more than 4 joints at places rounded to 1/32 of a cell, and profiles are read in steps of 1/16
+of a line. A value differs by at most half of each, in x, in y and among the lines, times the map's slope.
 """
 
 from __future__ import annotations

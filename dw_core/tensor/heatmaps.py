@@ -64,6 +64,11 @@ def _highest(maps: Tensor) -> tuple[Tensor, Tensor]:
     return flat.gather(-1, place)[..., 0], cell.to(maps.dtype)
 
 
+def _nothing(height: Tensor) -> Tensor:
+    """Where maxima (...) are no joint. In double, as numpy does it: 0.01 of float32 is a little less."""
+    return ~((height.double() >= MIN_HEIGHT) & height.isfinite())
+
+
 def _steps_from(cell: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of every column and row (..., n) the step from `cell` (..., 2); and the paper's disk (..., n, n)."""
     axis = torch.arange(n, device=cell.device, dtype=cell.dtype)
@@ -79,7 +84,7 @@ def decode(maps: Tensor) -> Joints:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    unseen = ~((height >= MIN_HEIGHT) & height.isfinite())
+    unseen = _nothing(height)
     maps = maps.masked_fill(unseen[..., None, None], 0.0)  # so that no NaN is summed, nor a gradient of it
     dx, dy, disk = _steps_from(peak, maps.shape[-1])
     # moments do not depend on the scale, and squares of heights around 1 neither overflow nor vanish
@@ -133,7 +138,7 @@ def soft_argmax(maps: Tensor) -> Tensor:
     """
     maps = _square(maps)
     height, peak = _highest(maps)
-    unseen = ~((height >= MIN_HEIGHT) & height.isfinite())
+    unseen = _nothing(height)
     # relative to the maximum the exponentials neither overflow nor vanish
     maps = (maps - height.detach()[..., None, None]).masked_fill(unseen[..., None, None], 0.0)
     dx, dy, disk = _steps_from(peak, maps.shape[-1])

@@ -57,8 +57,8 @@ def test_every_stage_was_timed_on_a_person_who_was_followed(short: Short) -> Non
 
 
 def test_the_run_times_agree_on_the_same_maps(short: Short) -> None:
-    """Cells are 25 px to 30 px here, and OpenCV rounds to 1/32 of one. Where that turns which of two cells is
-    the highest, the disk around it, 5 cells in all, jumps by a cell at most."""
+    """Cells are 25 px to 30 px here, and numpy's fusion goes in steps of 1/32 of one. Where that turns which
+    of two cells is the highest, the disk around it, 5 cells in all, jumps by a cell at most."""
     parity = short[0]["parity"]
     assert parity["network_bfloat16"] < 0.02
     for name, found in parity["joints"].items():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dw_core.errors import ConfigError
-from dw_core.fusion.spatial import SpatialFusion, plain_epipolar_maximum
+from dw_core.fusion.pencil import Box, PencilGeometry
+from dw_core.fusion.spatial import FAINT, SpatialFusion, line_maxima, lit, plain_epipolar_maximum
 from dw_core.geometry.camera import Rig, project
 from dw_core.geometry.crop import Crop, apply_affine, crop_around
 from dw_core.heatmaps.decode import decode
@@ -148,3 +149,18 @@ def test_unknown_forms_and_weights_are_refused(rig, form, weight):
 def test_maps_of_different_shapes_are_refused(rig, person):
     with pytest.raises(ConfigError, match="the same"):
         SpatialFusion(rig).apply(dense((see(rig[0], person, 64), see(rig[1], person, 96)), rig[1].name))
+
+
+@pytest.mark.parametrize(("target", "source"), [(0, 1), (0, 2), (3, 1)])
+def test_faint_cells_need_no_look(rig, person, target, source):
+    """A few joints light a part of the crop: lines are looked along there, and nothing is missed."""
+    view = see(rig[source], person[5:8])
+    lines = PencilGeometry(rig).lines(target, source, view.crop, 64)
+    planar, box = np.ascontiguousarray(view.raw.transpose(1, 2, 0)), lit(view.raw)
+    whole = Box(0, 0, 64, 64)
+    assert (box.right - box.left) * (box.bottom - box.top) < 0.8 * 64 * 64
+    looked = sum((s.stop - s.start) * (k.stop - k.start) for s, k in lines.parts(box))
+    assert looked < 0.9 * sum((s.stop - s.start) * (k.stop - k.start) for s, k in lines.parts(whole))
+    found, expected = (line_maxima(planar, lines, where) for where in (box, whole))
+    assert expected.max() > 0.9 and np.abs(found - expected).max() <= FAINT
+    assert lit(np.zeros((3, 16, 16), np.float32)) == Box(0, 0, 1, 1)

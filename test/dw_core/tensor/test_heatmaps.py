@@ -63,6 +63,15 @@ def test_any_map_is_decoded_as_in_numpy(maps):
     agree(decode(torch.from_numpy(maps).double()), plain.decode(maps, full_frame_crop(16, 16)), 1e-6)
 
 
+def test_the_threshold_is_that_of_numpy_to_the_last_bit():
+    maps = np.zeros((3, 16, 16), dtype=np.float32)
+    at = np.float32(0.01)
+    maps[:, 5, 5] = at, np.nextafter(at, np.float32(1)), np.nextafter(at, np.float32(0))
+    found, expected = decode(torch.from_numpy(maps)), plain.decode(maps, full_frame_crop(16, 16))
+    assert (expected.confidence > 0).tolist() == [False, True, False]
+    np.testing.assert_array_equal(found.confidence > 0, expected.confidence > 0)
+
+
 @given(
     hnp.arrays(np.float32, (2, 16, 16), elements=st.floats(-1, 1, width=32)),
     st.sampled_from([1e-30, 1e-3, 1e3, 1e30, np.float32(3e38)]),
