@@ -105,4 +105,5 @@ def vertex_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
     total = [np.bincount(corners, np.repeat(areas[:, k], 3), minlength=len(vertices)) for k in range(3)]
     normals = np.stack(total, -1)
     length = np.sqrt((normals * normals).sum(-1, keepdims=True))
-    return (normals / np.maximum(length, 1e-30)).astype(np.float32)
+    value: Float32Array = (normals / np.maximum(length, 1e-30)).astype(np.float32)
+    return value
