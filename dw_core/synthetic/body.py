@@ -122,7 +122,8 @@ class Body:
         if rotations.shape != expected:
             raise ConfigError(f"bone rotations have shape {rotations.shape}, expected {expected}")
         error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
-        error[np.linalg.det(rotations) < 0] = np.inf
+        mirrors = (np.cross(rotations[:, 0], rotations[:, 1]) * rotations[:, 2]).sum(1) < 0
+        error[mirrors] = np.inf
         if not (error < ORTHONORMAL_TOLERANCE).all():
             worst = self.bones[int(np.argmin(error < ORTHONORMAL_TOLERANCE))]
             raise ConfigError(
