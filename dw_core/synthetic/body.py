@@ -126,9 +126,7 @@ class Body:
         error[mirrors] = np.inf
         if not (error < ORTHONORMAL_TOLERANCE).all():
             worst = self.bones[int(np.argmin(error < ORTHONORMAL_TOLERANCE))]
-            raise ConfigError(
-                f"the rotation of bone {worst} is none: it mirrors or is not orthonormal"
-            )
+            raise ConfigError(f"the rotation of bone {worst} is none: it mirrors or is not orthonormal")
         heads = self.heads(shape, rotations, root)
         return Posed(shape, heads, self.skinned(shape, rotations, heads))
 

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from dw_core.errors import ConfigError
 from dw_core.skeleton import COCO17
-from dw_core.synthetic.body import PIVOTS
+from dw_core.synthetic.body import FILE, PIVOTS
 
 SHAPES = ("woman-155", "woman-162", "woman-168", "woman-176", "man-168", "man-174", "man-182", "man-190")
 
@@ -152,3 +154,11 @@ def test_what_are_no_rotations_are_refused(body, spoil, sentence):
     shape = body.shape("man-174")
     with pytest.raises(ConfigError, match=sentence):
         body.posed(shape, spoil(still(body)), shape.heads[0])
+
+
+def test_the_file_is_small_and_dateless():
+    """So that baking it again from the same package gives the same bytes."""
+    assert FILE.stat().st_size < 2e6
+    with zipfile.ZipFile(FILE) as file:
+        assert {member.date_time for member in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert file.namelist() == sorted(file.namelist())

@@ -30,7 +30,7 @@ def test_every_look_is_whole(body, top, bottom, hair):
 
 
 def outside(points, garments):
-    """Which part of the points within 3 cm of a garment is more than 3 mm outside of it, along its normals."""
+    """Which part of the points within 3 cm of a garment is over 3 mm outside of it, along its normals."""
     above = []
     for garment in garments:
         a, b, c = (garment.vertices[garment.faces[:, k]].astype(float) for k in range(3))
