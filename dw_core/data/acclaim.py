@@ -293,10 +293,9 @@ def bone_ends(skeleton: Skeleton, values: dict[str, Array]) -> dict[str, Array]:
     return bone_frames(skeleton, values)[0]
 
 
-def bone_frames(
-    skeleton: Skeleton, values: dict[str, Array]
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Where every bone ends (T, 3) as in `bone_ends`, and its global rotations (T, 3, 3) from its rest pose."""
+def bone_frames(skeleton: Skeleton, values: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Where every bone ends (T, 3) as in `bone_ends`, and its global rotations (T, 3, 3) from its rest
+    pose."""
     channels, root = skeleton.bones[ROOT].channels, values[ROOT]
     place = [channels.index(name) for name in _TRANSLATIONS]
     ends = {ROOT: root[:, place] * skeleton.metres}

@@ -1,8 +1,8 @@
 """BVH motion capture: a skeleton at rest and the rotations of its joints over time, in one text file.
 
-A joint's rotation is the product of its channels' in their order, in degrees, and turns what is below the joint.
-A file tells neither its unit of length nor which axis is up (y nearly always). Source: Meredith and Maddock,
-"Motion capture file formats explained", University of Sheffield, 2001.
+A joint's rotation is the product of its channels' in their order, in degrees, and turns what is below the
+joint. A file tells neither its unit of length nor which axis is up (y nearly always). Source: Meredith and
+Maddock, "Motion capture file formats explained", University of Sheffield, 2001.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _POSITIONS = ("Xposition", "Yposition", "Zposition")
 
 @dataclass(frozen=True, eq=False)
 class Bvh:
-    """A take: names and parents (-1 for the root) of N joints, offsets (N, 3) from their parents at rest in the
-    file's unit, ends (N, 3) of those that have an `End Site` (else zero), global rotations (T, N, 3, 3) from the
-    rest pose, the root's places (T, 3), frames per second."""
+    """A take: names and parents (-1 for the root) of N joints, offsets (N, 3) from their parents at rest in
+    the file's unit, ends (N, 3) of those that have an `End Site` (else zero), global rotations (T, N, 3, 3)
+    from the rest pose, the root's places (T, 3), frames per second."""
 
     names: tuple[str, ...]
     parents: tuple[int, ...]
@@ -39,8 +39,9 @@ class Bvh:
         parent = self.parents[k]
         if parent < 0:
             return self.root
-        above: Array = self.places(self.names[parent])
-        return above + self.rotations[:, parent] @ self.offsets[k]
+        above = self.places(self.names[parent])
+        out: Array = above + self.rotations[:, parent] @ self.offsets[k]
+        return out
 
 
 @dataclass
@@ -62,7 +63,9 @@ def load_bvh(path: Path) -> Bvh:
     width = sum(len(joint.channels) for joint in joints)
     words = motion.split()
     if words[:1] != ["Frames:"] or words[2:4] != ["Frame", "Time:"]:
-        raise MotionError(f"{path}: after MOTION comes '{' '.join(words[:4])}', expected Frames: and Frame Time:")
+        raise MotionError(
+            f"{path}: after MOTION comes '{' '.join(words[:4])}', expected Frames: and Frame Time:"
+        )
     try:
         frames, seconds = int(words[1]), float(words[4])
         values = np.array(words[5:], dtype=np.float64)
@@ -70,7 +73,8 @@ def load_bvh(path: Path) -> Bvh:
         raise MotionError(f"{path}: section MOTION holds what is not a number") from None
     if frames < 2 or values.size != frames * width or not np.isfinite(values).all() or seconds <= 0:
         raise MotionError(
-            f"{path}: section MOTION has {values.size} numbers, expected {frames} frames of {width} finite ones"
+            f"{path}: section MOTION has {values.size} numbers, expected {frames} frames of {width} finite "
+            "ones, and a frame time above 0"
         )
     return _take(path, joints, values.reshape(frames, width), 1 / seconds)
 
@@ -121,7 +125,9 @@ def _take(path: Path, joints: list[_Joint], values: Array, rate_hz: float) -> Bv
         turning = [i for i, name in enumerate(joint.channels) if name.endswith("rotation")]
         axes = "".join(joint.channels[i][0] for i in turning)
         if len(turning) != 3 or not set(axes) <= set("XYZ"):
-            raise MotionError(f"{path}: joint {joint.name} has channels {joint.channels}, expected three rotations")
+            raise MotionError(
+                f"{path}: joint {joint.name} has channels {joint.channels}, expected three rotations"
+            )
         turned = Rotation.from_euler(axes, own[:, turning], degrees=True).as_matrix()
         rotations[:, k] = turned if joint.parent < 0 else rotations[:, joint.parent] @ turned
         if joint.parent < 0 and set(_POSITIONS) <= set(joint.channels):

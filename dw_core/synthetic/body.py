@@ -1,8 +1,8 @@
 """People: a few parametric bodies with a skeleton, skin, eyes, hair and clothes, posed by bone rotations.
 
-All comes from body.npz, which tools/bake_body.py makes. World frame and rest pose: metres, z up; at rest a person
-stands on z = 0 in an A-pose, faces -y and has the left side towards +x.
-Letters: B bones, V vertices, F faces, J = 17 joints of COCO, P = 12 pivots.
+All comes from body.npz, which tools/bake_body.py makes. World frame and rest pose: metres, z up; at rest a
+person stands on z = 0 in an A-pose, faces -y and has the left side towards +x. Letters: B bones, V vertices,
+F faces, J = 17 joints of COCO, P = 12 pivots.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,8 @@ ORTHONORMAL_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A piece of a body, as slices of its arrays: first vertex, faces (F, 3) that count from it, paint (V,)."""
+    """A piece of a body, as slices of its arrays: first vertex, faces (F, 3) that count from it, paint
+    (V,)."""
 
     vertices: slice
     faces: npt.NDArray[np.int32]
@@ -66,8 +68,8 @@ class Posed:
 class Body:
     """All shapes: bones with their parents (-1 for the root), weights (V, B) of the vertices, parts by name.
 
-    `hidden`: for each garment, which faces (F,) of the skin it hides. `coco` (17, V): how the joints of COCO17
-    are made of the vertices.
+    `hidden`: for each garment, which faces (F,) of the skin it hides. `coco` (17, V): how the joints of
+    COCO17 are made of the vertices.
     """
 
     shapes: Mapping[str, Shape]
@@ -97,7 +99,8 @@ class Body:
         return [self.bone(name) for name in PIVOT_BONES]
 
     def heads(self, shape: Shape, rotations: Array, root: Array) -> Array:
-        """Where bones (B, 3) start, from global rotations (B, 3, 3) from the rest pose and the root's place (3,).
+        """Where bones (B, 3) start, from global rotations (B, 3, 3) from the rest pose and the root's place
+        (3,).
 
         Leading axes are allowed: (..., B, 3, 3) and (..., 3).
         """
@@ -119,21 +122,25 @@ class Body:
         if rotations.shape != expected:
             raise ConfigError(f"bone rotations have shape {rotations.shape}, expected {expected}")
         error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+        mirrors = (np.cross(rotations[:, 0], rotations[:, 1]) * rotations[:, 2]).sum(1) < 0
+        error[mirrors] = np.inf
         if not (error < ORTHONORMAL_TOLERANCE).all():
-            worst = self.bones[int(np.argmax(np.where(np.isfinite(error), error, np.inf)))]
-            raise ConfigError(f"the rotation of bone {worst} is not orthonormal, it is off by {error.max():.2g}")
+            worst = self.bones[int(np.argmin(error < ORTHONORMAL_TOLERANCE))]
+            raise ConfigError(f"the rotation of bone {worst} is none: it mirrors or is not orthonormal")
         heads = self.heads(shape, rotations, root)
         return Posed(shape, heads, self.skinned(shape, rotations, heads))
 
     def skinned(self, shape: Shape, rotations: Array, heads: Array, which: slice = slice(None)) -> Array:
-        """Vertices (V, 3) in the world, or those of a slice, from rotations (B, 3, 3) and heads (B, 3) of bones."""
+        """Vertices (V, 3) in the world, or those of a slice, from rotations (B, 3, 3) and heads (B, 3) of
+        bones."""
         # relative to the root: float32 then is exact to 0.1 micrometres wherever the person is
         moved = heads - heads[0] - np.einsum("bij,bj->bi", rotations, shape.heads)
         transforms = np.concatenate([rotations, moved[..., None]], 2).reshape(-1, 12).astype(np.float32)
         blended = (self.weights[which] @ transforms).reshape(-1, 3, 4)
         rest = shape.vertices[which].astype(np.float32)
         vertices = np.einsum("vij,vj->vi", blended[:, :, :3], rest) + blended[:, :, 3]
-        return vertices.astype(np.float64) + heads[0]
+        out: Array = vertices.astype(np.float64) + heads[0]
+        return out
 
     def coco_joints(self, posed: Posed) -> Array:
         """Joints (17, 3) of COCO17 in the world: weighted means of the vertices, as annotators see them."""
@@ -142,7 +149,8 @@ class Body:
     def pivots(self, posed: Posed) -> Array:
         """The pivots (12, 3) of shoulders, elbows, wrists, hips, knees and ankles, in the order of PIVOTS.
 
-        They are inside of the limbs, some 1 to 4 cm from the joints of COCO; distances along a limb are constant.
+        They are inside of the limbs, some 1 to 4 cm from the joints of COCO; distances along a limb are
+        constant.
         """
         return posed.heads[self.pivot_bones]
 
@@ -158,7 +166,9 @@ def load_body() -> Body:
     """The bodies that come with the project."""
     with np.load(FILE, allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}
-    vertices = np.cumsum(np.cumsum(data["vertices"], axis=1, dtype=np.int64), axis=0) * float(data["quantum_m"])
+    vertices = np.cumsum(np.cumsum(data["vertices"], axis=1, dtype=np.int64), axis=0) * float(
+        data["quantum_m"]
+    )
     shapes = {
         str(name): Shape(str(name), float(height), *arrays)
         for name, height, *arrays in zip(
@@ -168,7 +178,9 @@ def load_body() -> Body:
     bones = tuple(str(name) for name in data["bones"])
     V = vertices.shape[1]
     weights = np.zeros((V, len(bones)), dtype=np.float32)
-    np.add.at(weights, (np.arange(V)[:, None], data["bone_index"]), data["bone_weight"] / np.float32(WEIGHT_UNIT))
+    np.add.at(
+        weights, (np.arange(V)[:, None], data["bone_index"]), data["bone_weight"] / np.float32(WEIGHT_UNIT)
+    )
     coco = np.zeros((len(COCO17), V))
     coco[data["coco_point"], data["coco_vertex"]] = data["coco_weight"]
     parts = _parts(data)
@@ -179,7 +191,7 @@ def load_body() -> Body:
     )  # fmt: skip
 
 
-def _parts(data: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Part]:
+def _parts(data: Mapping[str, npt.NDArray[Any]]) -> dict[str, Part]:
     faces = np.cumsum(data["faces"], axis=0, dtype=np.int32)
     parts = {}
     for k, name in enumerate(data["parts"]):

@@ -1,12 +1,11 @@
 """Motion capture as frames of the body's segments: what a take says of a person, whoever the person is.
 
-A frame (3, 3) has a segment's axes as columns, in the world (z up). Of the pelvis, spine, neck, head and collars:
-x to the person's left, y back, z up when the person stands. Of the limbs: z along the segment away from the
-trunk, x the axis about which the joint at its upper end flexes (the elbow's for both parts of an arm, the knee's
-for both of a leg; a hand's curls the fingers), right-handed about it. Of feet: x to the left, y up, z forward
-when the sole is flat. The trunk and feet of a take that has rotations are as its rest pose says,
-in which a person stands upright with the arms out to the sides.
-Shapes: T times, S segments.
+A frame (3, 3) has a segment's axes as columns, in the world (z up). Of the pelvis, spine, neck, head and
+collars: x to the person's left, y back, z up when the person stands. Of the limbs: z along the segment away
+from the trunk, x the axis about which the joint at its upper end flexes (the elbow's for both parts of an
+arm, the knee's for both of a leg; a hand's curls the fingers), right-handed about it. Of feet: x to the left,
+y up, z forward when the sole is flat. The trunk and feet of a take that has rotations are as its rest pose
+says, in which a person stands upright with the arms out to the sides. Shapes: T times, S segments.
 """
 
 from __future__ import annotations
@@ -40,28 +39,28 @@ _ACCLAIM_TRUNK = (ROOT, "lowerback", "upperback", "thorax", "head")
 _ACCLAIM_SIDE = ("clavicle", "humerus", "radius", "hand", "femur", "tibia", "foot")
 _BVH_TRUNK = ("hip", "abdomen", "chest", "chest", "head")
 _BVH_SIDE = ("Collar", "Shldr", "ForeArm", "Hand", "Thigh", "Shin", "Foot")
-# People in CMU's takes seem to look down by 17 degrees (median of 17 takes of walking and more); most of it is
-# how the head was marked.
+# People in CMU's takes seem to look down by 17 degrees (median of 17 takes of walking and more); most of it
+# is how the head was marked.
 _ACCLAIM_HEAD_UP_DEG = 10.0
 # The joint at the lower end of each of a BVH's limbs; a foot has an end only.
 _BVH_NEXT = {"upper_arm": "ForeArm", "forearm": "Hand", "hand": "Mid1", "thigh": "Shin", "shank": "Foot"}
 
-# Where joints alone tell of no bend, a limb's flexion axis is that of an arm or leg swung from here (direction
-# and axis in the frame of the thorax or pelvis, left side): opposite directions are out of reach.
+# Where joints alone tell of no bend, a limb's flexion axis is that of an arm or leg swung from here
+# (direction and axis in the frame of the thorax or pelvis, left side): opposite directions are out of reach.
 _HANGING = np.array([0.0, 0.0, -1.0])
 _ARM_START = np.array([0.5, -0.5, -0.7])
 _LEG_START = np.array([0.0, -0.5, -0.85])
 # Weight of that axis beside sin^2 of the bend, and over how long the bend's own axis is averaged.
 _STRAIGHT_WEIGHT, _AXIS_AVERAGE_S = 0.01, 0.06
-# A foot is flat while its ankle is this close (in legs) above where it is lowest, and in line with the shank's
-# front from the second on.
+# A foot is flat while its ankle is this close (in legs) above where it is lowest, and in line with the
+# shank's front from the second on.
 _FLAT_BELOW, _HANGS_ABOVE = 0.02, 0.15
 
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A take: frames (T, S, 3, 3) of SEGMENTS, middle (T, 3) between the hip joints, length of a leg from hip to
-    ankle in the same unit, frames per second."""
+    """A take: frames (T, S, 3, 3) of SEGMENTS, middle (T, 3) between the hip joints, length of a leg from hip
+    to ankle in the same unit, frames per second."""
 
     name: str
     frames: Array
@@ -89,8 +88,8 @@ def load_capture(path: Path) -> Capture:
 
 
 def _steady(capture: Capture) -> Capture:
-    """The take with no segment turning faster than FASTEST_RAD_S: where it does, the segment follows as fast as
-    that. Takes hold jumps, mostly of the roll of a straight limb, which nobody makes."""
+    """The take with no segment turning faster than FASTEST_RAD_S: where it does, the segment follows as fast
+    as that. Takes hold jumps, mostly of the roll of a straight limb, which nobody makes."""
     limit = FASTEST_RAD_S / capture.rate_hz
     frames = capture.frames.copy()
     steps = Rotation.from_matrix(frames[:-1].swapaxes(-1, -2) @ frames[1:]).magnitude()
@@ -121,9 +120,9 @@ def flat(direction: Array) -> Array:
     return np.asarray(direction * (1.0, 1.0, 0.0))
 
 
-def lift(height: Array, leg: float) -> Array:
-    """0 for a foot on the ground, 1 for one that hangs in the air, from the height (T,) of its ankle above where
-    it is lowest and the length of a leg."""
+def _lift(height: Array, leg: float) -> Array:
+    """0 for a foot on the ground, 1 for one that hangs in the air, from the height (T,) of its ankle above
+    where it is lowest and the length of a leg."""
     return np.clip((height / leg - _FLAT_BELOW) / (_HANGS_ABOVE - _FLAT_BELOW), 0.0, 1.0)
 
 
@@ -190,7 +189,7 @@ def _from_bvh(path: Path, take: Bvh) -> Capture:
         own: Array = _Z_UP @ take.offsets[at[side[0] + joint]]
         return own
 
-    rest = {}
+    rest: dict[str, Array] = {}
     for side in SIDES:
         along = {part: offset(side, joint) for part, joint in _BVH_NEXT.items()}
         knuckles = offset(side, "Pinky1") - offset(side, "Index1")
@@ -251,7 +250,7 @@ def _leg(side: str, at: Mapping[str, Array], pelvis: Array, rate_hz: float) -> d
     shank = frame_of(axis, lower)
     front = shank[..., 1]
     lowest = min(at[f"{s}_ankle"][:, 2].min() for s in SIDES)
-    lifted = lift(at[f"{side}_ankle"][:, 2] - lowest, _length(upper, upper, lower, lower))[:, None]
+    lifted = _lift(at[f"{side}_ankle"][:, 2] - lowest, _length(upper, upper, lower, lower))[:, None]
     foot = frame_of(axis, (1 - lifted) * _unit(flat(front)) + lifted * front)
     return {f"{side}_thigh": frame_of(axis, upper), f"{side}_shank": shank,
             f"{side}_foot": foot}  # fmt: skip

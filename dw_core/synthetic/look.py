@@ -1,4 +1,5 @@
-"""What people wear: garments, colours and prints, hair, the tone of the skin; and the surfaces of a posed body.
+"""What people wear: garments, colours and prints, hair, the tone of the skin; and the surfaces of a posed
+body.
 
 Colours are linear RGB albedos in [0, 1].
 """
@@ -31,7 +32,13 @@ SKIN, LIPS, BROWS, WHITE, IRIS, PUPIL, CLOTH, HAIR = range(8)
 # From the darkest skin to the lightest.
 SKIN_TONES = np.array([(0.055, 0.024, 0.014), (0.16, 0.075, 0.042), (0.38, 0.20, 0.115), (0.62, 0.40, 0.29)])
 HAIR_COLOURS = np.array(
-    [(0.012, 0.010, 0.009), (0.035, 0.020, 0.013), (0.10, 0.052, 0.028), (0.30, 0.19, 0.09), (0.35, 0.34, 0.33)]
+    [
+        (0.012, 0.010, 0.009),
+        (0.035, 0.020, 0.013),
+        (0.10, 0.052, 0.028),
+        (0.30, 0.19, 0.09),
+        (0.35, 0.34, 0.33),
+    ]
 )
 EYE_COLOURS = np.array([(0.03, 0.015, 0.008), (0.08, 0.05, 0.02), (0.05, 0.09, 0.14)])
 
@@ -68,7 +75,11 @@ class Look:
     bottom_print: Print | None = None
 
     def __post_init__(self) -> None:
-        for what, value, known in (("top", self.top, TOPS), ("bottom", self.bottom, BOTTOMS), ("hair", self.hair, HAIRS)):
+        for what, value, known in (
+            ("top", self.top, TOPS),
+            ("bottom", self.bottom, BOTTOMS),
+            ("hair", self.hair, HAIRS),
+        ):
             if value not in known:
                 raise ConfigError(f"look: {what} is '{value}', expected {', '.join(known)}")
         for name, value in vars(self).items():
@@ -128,7 +139,9 @@ def random_look(seed: int) -> Look:
     tone = (len(SKIN_TONES) - 1) * rng.random() ** 0.6
     skin = _between(SKIN_TONES, tone) * rng.uniform(0.9, 1.1, 3)
     # fair hair goes with fair skin
-    hair_colour = HAIR_COLOURS[rng.integers(0, len(HAIR_COLOURS) if tone > 1.7 else 2)] * rng.uniform(0.8, 1.2)
+    hair_colour = HAIR_COLOURS[rng.integers(0, len(HAIR_COLOURS) if tone > 1.7 else 2)] * rng.uniform(
+        0.8, 1.2
+    )
     eyes = EYE_COLOURS[rng.integers(0, len(EYE_COLOURS) if tone > 1.7 else 1)]
     return Look(
         shape, TOPS[rng.integers(2)], bottom, hair, _colour(skin), _colour(hair_colour), _colour(eyes),

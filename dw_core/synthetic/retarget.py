@@ -1,9 +1,9 @@
 """Motion capture onto a body: a take's frames of segments become rotations of the body's bones.
 
 A segment's bones turn as its frame does, from the frame that the same segment has in the body's rest pose, so
-limbs point where those of the capture do and bend about the body's own axes. What turns about a limb's own axis
-is shared by the bones of the limb, as skin is by the muscles. The path is scaled by the length of the legs.
-Shapes: T times, B bones.
+limbs point where those of the capture do and bend about the body's own axes. What turns about a limb's own
+axis is shared by the bones of the limb, as skin is by the muscles. The path is scaled by the length of the
+legs. Shapes: T times, B bones.
 """
 
 from __future__ import annotations
@@ -22,17 +22,27 @@ from dw_core.synthetic.capture import LEFT, SEGMENTS, SIDES, Capture, flat, fram
 
 # Bones of the trunk: two segments and how far a bone is from the first to the second.
 TRUNK_BONES = {
-    "root": ("pelvis", "pelvis", 0.0), "pelvis.L": ("pelvis", "pelvis", 0.0), "pelvis.R": ("pelvis", "pelvis", 0.0),
-    "spine05": ("lower_spine", "lower_spine", 0.0), "spine04": ("lower_spine", "upper_spine", 0.5),
-    "spine03": ("upper_spine", "upper_spine", 0.0), "spine02": ("upper_spine", "thorax", 0.5),
-    "spine01": ("thorax", "thorax", 0.0), "neck01": ("thorax", "head", 0.3), "neck02": ("thorax", "head", 0.55),
-    "neck03": ("thorax", "head", 0.8), "head": ("head", "head", 0.0),
-}  # fmt: skip
+    "root": ("pelvis", "pelvis", 0.0),
+    "pelvis.L": ("pelvis", "pelvis", 0.0),
+    "pelvis.R": ("pelvis", "pelvis", 0.0),
+    "spine05": ("lower_spine", "lower_spine", 0.0),
+    "spine04": ("lower_spine", "upper_spine", 0.5),
+    "spine03": ("upper_spine", "upper_spine", 0.0),
+    "spine02": ("upper_spine", "thorax", 0.5),
+    "spine01": ("thorax", "thorax", 0.0),
+    "neck01": ("thorax", "head", 0.3),
+    "neck02": ("thorax", "head", 0.55),
+    "neck03": ("thorax", "head", 0.8),
+    "head": ("head", "head", 0.0),
+}
 # Of a segment's limb: the bone at whose head it starts, and that at whose head it ends.
 LIMBS = {
-    "upper_arm": ("upperarm01", "lowerarm01"), "forearm": ("lowerarm01", "wrist"), "hand": ("wrist", "finger3-1"),
-    "thigh": ("upperleg01", "lowerleg01"), "shank": ("lowerleg01", "foot"),
-}  # fmt: skip
+    "upper_arm": ("upperarm01", "lowerarm01"),
+    "forearm": ("lowerarm01", "wrist"),
+    "hand": ("wrist", "finger3-1"),
+    "thigh": ("upperleg01", "lowerleg01"),
+    "shank": ("lowerleg01", "foot"),
+}
 # A shoulder blade goes along with this part of its arm's swing.
 SHOULDER_SHARE = 0.25
 # Upper bones of a limb leave half of its own twist to the lower ones, lower bones of a forearm take half of
@@ -51,8 +61,8 @@ _CLEAR_M = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A body in motion: global bone rotations (T, B, 3, 3) from the rest pose, places (T, 3) m of the root bone
-    in the world, `rate_hz` frames per second from time 0 on."""
+    """A body in motion: global bone rotations (T, B, 3, 3) from the rest pose, places (T, 3) m of the root
+    bone in the world, `rate_hz` frames per second from time 0 on."""
 
     shape: Shape
     rotations: Array
@@ -65,8 +75,8 @@ class Clip:
         return (len(self.roots) - 1) / self.rate_hz
 
     def at(self, seconds: float) -> tuple[Array, Array]:
-        """Rotations (B, 3, 3) and root (3,) at a time: between two frames, bones turn evenly. Raises MotionError
-        for a time before the first frame or after the last."""
+        """Rotations (B, 3, 3) and root (3,) at a time: between two frames, bones turn evenly. Raises
+        MotionError for a time before the first frame or after the last."""
         place, last = seconds * self.rate_hz, len(self.roots) - 1
         if not -1e-6 <= place <= last + 1e-6:
             raise MotionError(f"{seconds:g} s is asked of a clip, expected 0 to {self.duration_s:g} s")
@@ -83,7 +93,9 @@ def retarget(capture: Capture, body: Body, shape: Shape) -> Clip:
     """
     rest = rest_frames(body, shape)
     turned = {
-        name: capture.frame(name) @ rest[name].T for name in SEGMENTS if not name.endswith(("forearm", "shank"))
+        name: capture.frame(name) @ rest[name].T
+        for name in SEGMENTS
+        if not name.endswith(("forearm", "shank"))
     }
     for side in SIDES:
         for upper, lower in (("upper_arm", "forearm"), ("thigh", "shank")):
@@ -148,14 +160,15 @@ def _limb_bones(side: str, turned: Mapping[str, Array], rest: Mapping[str, Array
 
 
 def curl(hand: Array, degrees: float) -> Array:
-    """The rotation (3, 3) in the rest pose that bends fingers towards the palm of a hand with this frame (3, 3)."""
+    """The rotation (3, 3) in the rest pose that bends fingers towards the palm of a hand with this frame (3,
+    3)."""
     turn: Array = Rotation.from_rotvec(np.deg2rad(degrees) * hand[:, 0]).as_matrix()
     return turn
 
 
 def _toes(foot: Array, rest: Array) -> Array:
-    """Rotations (T, 3, 3) in the rest pose that keep the toes level while the heel is up, by the foot's frames
-    (T, 3, 3) and that at rest (3, 3)."""
+    """Rotations (T, 3, 3) in the rest pose that keep the toes level while the heel is up, by the foot's
+    frames (T, 3, 3) and that at rest (3, 3)."""
     down = np.arcsin(np.clip(-foot[:, 2, 2], -1.0, 1.0))
     # x to the left: a negative turn about it lifts what is in front
     turn: Array = Rotation.from_rotvec(-np.clip(down, 0.0, TOES_BEND_RAD)[:, None] * rest[:, 0]).as_matrix()
@@ -172,8 +185,8 @@ def _unbent(upper: Array, lower: Array) -> Array:
 
 
 def _twist(parent: Array, child: Array, axis: Array) -> Array:
-    """By how much (T,) rad children are turned about an axis (3,) of the rest pose against their parents (T, 3, 3)
-    beyond the swing of the axis; without jumps from one time to the next."""
+    """By how much (T,) rad children are turned about an axis (3,) of the rest pose against their parents (T,
+    3, 3) beyond the swing of the axis; without jumps from one time to the next."""
     quaternion = Rotation.from_matrix(parent.transpose(0, 2, 1) @ child).as_quat()
     angle: Array = np.unwrap(2 * np.arctan2(quaternion[:, :3] @ axis, quaternion[:, 3]))
     return angle - 2 * np.pi * np.round(np.median(angle) / (2 * np.pi))
