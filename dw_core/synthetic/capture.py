@@ -96,7 +96,7 @@ def _steady(capture: Capture) -> Capture:
 def steady(rotations: Array, rate_hz: float) -> Array:
     """Rotations (T, N, 3, 3) that follow those given, no faster than FASTEST_RAD_S."""
     limit = FASTEST_RAD_S / rate_hz
-    out = rotations.copy()
+    out: Array = rotations.copy()
     steps = Rotation.from_matrix(out[:-1].swapaxes(-1, -2) @ out[1:]).magnitude()
     for k in np.flatnonzero((steps > limit).any(0)):
         own = out[:, k]
