@@ -88,19 +88,24 @@ def load_capture(path: Path) -> Capture:
 
 
 def _steady(capture: Capture) -> Capture:
-    """The take with no segment turning faster than FASTEST_RAD_S: where it does, the segment follows as fast
-    as that. Takes hold jumps, mostly of the roll of a straight limb, which nobody makes."""
-    limit = FASTEST_RAD_S / capture.rate_hz
-    frames = capture.frames.copy()
-    steps = Rotation.from_matrix(frames[:-1].swapaxes(-1, -2) @ frames[1:]).magnitude()
-    for segment in np.flatnonzero((steps > limit).any(0)):
-        own = frames[:, segment]
+    """The take with no segment turning faster than FASTEST_RAD_S. Takes hold jumps, mostly of the roll of a
+    straight limb, which nobody makes."""
+    return replace(capture, frames=steady(capture.frames, capture.rate_hz))
+
+
+def steady(rotations: Array, rate_hz: float) -> Array:
+    """Rotations (T, N, 3, 3) that follow those given, no faster than FASTEST_RAD_S."""
+    limit = FASTEST_RAD_S / rate_hz
+    out: Array = rotations.copy()
+    steps = Rotation.from_matrix(out[:-1].swapaxes(-1, -2) @ out[1:]).magnitude()
+    for k in np.flatnonzero((steps > limit).any(0)):
+        own = out[:, k]
         for t in range(1, len(own)):
             turn = Rotation.from_matrix(own[t - 1].T @ own[t]).as_rotvec()
             angle = float(np.linalg.norm(turn))
             if angle > limit:
                 own[t] = own[t - 1] @ Rotation.from_rotvec(turn * (limit / angle)).as_matrix()
-    return replace(capture, frames=frames)
+    return out
 
 
 def frame_of(x: Array, z: Array) -> Array:

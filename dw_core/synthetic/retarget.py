@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from dw_core.errors import MotionError
 from dw_core.geometry.camera import Array
 from dw_core.synthetic.body import Body, Shape
-from dw_core.synthetic.capture import LEFT, SEGMENTS, SIDES, Capture, flat, frame_of
+from dw_core.synthetic.capture import LEFT, SEGMENTS, SIDES, Capture, flat, frame_of, steady
 
 # Bones of the trunk: two segments and how far a bone is from the first to the second.
 TRUNK_BONES = {
@@ -102,8 +102,11 @@ def retarget(capture: Capture, body: Body, shape: Shape) -> Clip:
             frame = _unbent(capture.frame(f"{side}_{upper}"), capture.frame(f"{side}_{lower}"))
             turned[f"{side}_{lower}"] = frame @ rest[f"{side}_{lower}"].T
     rotations = np.empty((len(capture.frames), len(body.bones), 3, 3))
-    for bone, (first, second, weight) in TRUNK_BONES.items():
-        rotations[:, body.bone(bone)] = _between(turned[first], turned[second], weight)
+    trunk = [
+        _between(turned[first], turned[second], weight) for first, second, weight in TRUNK_BONES.values()
+    ]
+    # what is between two segments may jump where these are turned against one another by half a turn
+    rotations[:, [body.bone(bone) for bone in TRUNK_BONES]] = steady(np.stack(trunk, 1), capture.rate_hz)
     for side in SIDES:
         for bone, own in _limb_bones(side, turned, rest).items():
             rotations[:, body.bone(f"{bone}.{side[0].upper()}")] = own
