@@ -6,7 +6,7 @@ World frame: metres, z up, the floor at z = 0. Colours are linear RGB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ class Room:
     """
 
     seed: int
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = field(repr=False)  # thousands of numbers
     lights: tuple[Light, ...]
     sky: Float32Array
     bounce: Float32Array
