@@ -80,7 +80,7 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
         tuple(parts + glow),
         (*lights, *windows),
         (np.array([0.34, 0.42, 0.55]) if outdoors else 0.34 * warm).astype(np.float32),
-        (0.62 * warm * (0.5 + style.floor.first)).astype(np.float32),
+        (0.62 * warm * (0.55 + 0.6 * style.floor.first + 0.2 * style.floor.first.mean())).astype(np.float32),
         np.array([0.55, 0.75, 1.05], np.float32),
         low,
         high,

@@ -94,9 +94,9 @@ def test_the_z_buffer_paints_the_same_picture(
 ) -> None:
     shell = tuple(part for part in room.parts if len(part.surface.vertices) == 4)
     bare = replace(room, parts=shell, lights=room.lights[:1])  # every face and lamp costs the z-buffer time
-    fast = render_frame(still(figure), RoomView(bare, cameras[0], Optics()))
+    fast = render_frame(still(figure[:2]), RoomView(bare, cameras[0], Optics()))
     monkeypatch.setattr(raycast, "EmbreeScene", None)
-    slow = render_frame(still(figure), RoomView(bare, cameras[0], Optics()))
+    slow = render_frame(still(figure[:2]), RoomView(bare, cameras[0], Optics()))
     assert np.array_equal(fast.owner, slow.owner)
     error = np.abs(fast.pixels.astype(int) - slow.pixels).max(-1)
     assert (error > 2).mean() < 0.002  # rays of shadows that graze an edge
@@ -133,14 +133,16 @@ def test_a_shutter_that_is_open_blurs_and_one_that_rolls_leans(
     expected = project(camera, np.array([0, 2 * time, 1.0]))[0] - project(camera, np.array([0, 0, 1.0]))[0]
     lean = middle(leaning, bottom) - middle(leaning, top)
     assert lean == pytest.approx(expected, abs=1.5) and abs(expected) > 5
-    sharp = render_frame(walking(post), RoomView(room, camera, Optics())).pixels.astype(int)
-    blurred = render_frame(walking(post), RoomView(room, camera, Optics(exposure_s=0.1))).pixels.astype(int)
     row = (rows[0] + rows[-1]) // 2
 
-    def steepest(image: np.ndarray) -> int:
-        return int(np.abs(np.diff(image[row].sum(-1))).max())
+    def touched(optics: Optics) -> int:
+        view = RoomView(room, camera, optics)
+        empty = render_frame(still([]), view).pixels.astype(int)
+        return int((np.abs(render_frame(walking(post), view).pixels - empty).max(-1) > 3)[row].sum())
 
-    assert steepest(blurred) < 0.8 * steepest(sharp)
+    # 2 m/s for three quarters of 0.2 s, at 4.5 m: from the first of four moments to the last
+    further = 2 * 0.15 / 4.5 * camera.K[0, 0]
+    assert touched(Optics(exposure_s=0.2)) - touched(Optics()) == pytest.approx(further, abs=2)
 
 
 def test_visible_says_who_hides_a_joint(cameras: list[Camera], figure: list[Surface], person: Array) -> None:
