@@ -105,7 +105,7 @@ class _Kit:
 
 
 def table(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """A table with something on it."""
+    """A table with something on it, its foot at (3,) m."""
     kit, wood = _Kit(foot, yaw), _wood(rng)
     half, deep, height = rng.uniform(0.4, 0.52), rng.uniform(0.26, 0.32), rng.uniform(0.68, 0.76)
     kit.add((-half, -deep, height - 0.03), (half, deep, height), wood)
@@ -119,7 +119,7 @@ def table(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def chair(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """A chair with a back of two rails."""
+    """A chair with a back of two rails, its foot at (3,) m."""
     kit, wood = _Kit(foot, yaw), _wood(rng)
     seat = wood if rng.random() < 0.5 else _paint(rng)
     kit.add((-0.22, -0.21, 0.43), (0.22, 0.21, 0.47), seat)
@@ -132,7 +132,7 @@ def chair(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def post(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """A round post on a plate."""
+    """A round post on a plate, its foot at (3,) m."""
     finish = _paint(rng)
     height = rng.uniform(1.5, 2.3)
     return [
@@ -142,7 +142,7 @@ def post(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def carton(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """One or two cardboard boxes on each other, with tape."""
+    """One or two cardboard boxes on each other, with tape, its foot at (3,) m."""
     kit, z = _Kit(foot + turned(np.array([[0.0, 0.22, 0.0]]), yaw)[0], yaw), 0.0
     board = _plain((0.7 * rng.uniform(0.9, 1.05), 0.54, 0.38))
     for _ in range(int(rng.integers(1, 3))):
@@ -158,7 +158,7 @@ def carton(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def shelf(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """A bookshelf with books."""
+    """A bookshelf with books, its foot at (3,) m."""
     kit, wood = _Kit(foot, yaw), _wood(rng)
     half, deep, levels = rng.uniform(0.35, 0.48), 0.28, int(rng.integers(3, 6))
     for x in (-half, half - 0.02):
@@ -178,7 +178,7 @@ def shelf(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def cupboard(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """A low cupboard with two doors."""
+    """A low cupboard with two doors, its foot at (3,) m."""
     kit = _Kit(foot, yaw)
     body = _wood(rng) if rng.random() < 0.5 else _paint(rng)
     half, height = 0.46, rng.uniform(0.7, 1.1)
@@ -192,7 +192,7 @@ def cupboard(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def sofa(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """An armchair with cushions."""
+    """An armchair with cushions, its foot at (3,) m."""
     kit, cloth = _Kit(foot, yaw), _paint(rng)
     cloth = replace(
         cloth, kind="carpet", second=cloth.first * np.float32(0.55), seed=int(rng.integers(1 << 16))
@@ -207,7 +207,7 @@ def sofa(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
 
 
 def plant(rng: np.random.Generator, foot: Array, yaw: float) -> list[Part]:
-    """A pot with long leaves."""
+    """A pot with long leaves, its foot at (3,) m."""
     middle = foot + turned(np.array([[0.0, 0.3, 0.0]]), yaw)[0]
     parts = [
         cylinder(middle, 0.13, 0.3, _paint(rng), top=0.17),

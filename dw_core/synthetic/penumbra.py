@@ -35,7 +35,8 @@ class Blocks:
     def of(self, samples: Samples) -> Samples:
         """The blocks (n,) of samples (n,)."""
         row, column = np.divmod(samples // self._per_pixel, self._width)
-        return row // self._side * self._columns + column // self._side
+        block: Samples = row // self._side * self._columns + column // self._side
+        return block
 
     def counts(self, samples: Samples) -> Samples:
         """How many of the samples (n,) are in each block (B,)."""

@@ -6,7 +6,7 @@ World frame: metres, z up, the floor at z = 0. Colours are linear RGB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ class Room:
     """
 
     seed: int
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = field(repr=False)  # thousands of numbers
     lights: tuple[Light, ...]
     sky: Float32Array
     bounce: Float32Array
@@ -80,7 +80,7 @@ def make_room(seed: int, cameras: Sequence[Camera], path: Array) -> Room:
         tuple(parts + glow),
         (*lights, *windows),
         (np.array([0.34, 0.42, 0.55]) if outdoors else 0.34 * warm).astype(np.float32),
-        (0.62 * warm * (0.5 + style.floor.first)).astype(np.float32),
+        (0.62 * warm * (0.55 + 0.6 * style.floor.first + 0.2 * style.floor.first.mean())).astype(np.float32),
         np.array([0.55, 0.75, 1.05], np.float32),
         low,
         high,

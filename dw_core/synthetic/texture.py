@@ -65,7 +65,7 @@ def textured(
         )
         return value
     if texture.kind == "carpet":
-        thread = _noise(u * 220, v * 220, seed) * _fade(footprint * 220)
+        thread = _faded(_noise(u * 220, v * 220, seed), 0.5, footprint * 220)
         tone = _fractal(u * 6, v * 6, seed + 1)
         return _mix(base, second, np.float32(0.35) * thread + np.float32(0.3) * tone)
     if texture.kind == "wood":
@@ -77,9 +77,9 @@ def textured(
     if texture.kind == "bricks":
         return _bricks(base, second, x, y, blur, seed)
     if texture.kind == "wallpaper":
-        band = _wave(x) * _fade(blur * 4)
+        band = _faded(_wave(x), 0.5, blur * 4)
         dx, dy = x * 2 - np.floor(x * 2) - np.float32(0.5), y * 2 - np.floor(y * 2) - np.float32(0.5)
-        dot = _edge(np.abs(dx) + np.abs(dy), 0.22, 0.05) * _fade(blur * 4)
+        dot = _faded(_edge(np.abs(dx) + np.abs(dy), 0.22, 0.05), 0.1, blur * 4)
         return _mix(base, second, np.float32(0.5) * band + np.float32(0.35) * dot)
     if texture.kind == "picture":
         return _picture(base, second, x, y, seed)
@@ -125,7 +125,9 @@ def _bricks(
     along = x + np.float32(0.5) * (course - 2 * np.floor(course / 2))
     joint = np.maximum(_line(along, 0.022, blur), _line(y * 3, 0.066, blur * 3))
     tone = np.float32(0.65) + np.float32(0.5) * _hash(np.floor(along), course, seed)
-    tone = tone + np.float32(0.25) * (_noise(x * 14, y * 14, seed + 1) - np.float32(0.5)) * _fade(blur * 14)
+    tone = tone + np.float32(0.25) * (
+        _faded(_noise(x * 14, y * 14, seed + 1), 0.5, blur * 14) - np.float32(0.5)
+    )
     return _mix(base * tone[:, None], second, joint)
 
 
@@ -149,8 +151,8 @@ def _grain(
 ) -> Float32Array:
     """How dark the grain is, 0 to 1, along u (m), with rings that wander."""
     wander = _noise(u * 1.5, v * 9, seed) * np.float32(2.2)
-    rings = _wave(v * 22 + wander + offset) * _fade(footprint * 40)
-    fibre = _noise(u * 12, v * 260, seed + 3) * _fade(footprint * 260)
+    rings = _faded(_wave(v * 22 + wander + offset), 0.5, footprint * 40)
+    fibre = _faded(_noise(u * 12, v * 260, seed + 3), 0.5, footprint * 260)
     value: Float32Array = np.float32(0.22) * rings + np.float32(0.25) * fibre + np.float32(0.08) * wander
     return value
 
@@ -180,9 +182,10 @@ def _line(q: Float32Array, half: float, blur: Float32Array) -> Float32Array:
     return value
 
 
-def _fade(blur: Float32Array) -> Float32Array:
-    """The contrast that is left of detail one unit wide in a pixel of this size."""
-    value: Float32Array = np.clip(np.float32(1.5) - blur, 0, 1)
+def _faded(share: Float32Array, mean: float, blur: Float32Array) -> Float32Array:
+    """Detail one unit wide, as much of it as a pixel of this size shows; the rest is its mean."""
+    contrast = np.clip(np.float32(1.5) - blur, 0, 1)
+    value: Float32Array = np.float32(mean) + (share - np.float32(mean)) * contrast
     return value
 
 

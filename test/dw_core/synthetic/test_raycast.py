@@ -109,7 +109,7 @@ def test_shadows_are_the_same(scene: Mesh, person: Array) -> None:
     light = Light(
         *(np.array(v, np.float32) for v in ((0.5, 0.3, 2.6), (0, 0, -1))), 0.3, np.ones(3, np.float32)
     )
-    which = rng.integers(0, 16, len(points)).astype(np.int32)
+    which = rng.choice([0, 5, 15], len(points)).astype(np.int32)
     casters = [kind(scene.vertices, scene.faces) for kind in (EmbreeCaster, ZBufferCaster)]
     for lights, reach in ((light.points(), np.inf), (dome(), 0.4)):
         fast, reference = (caster.blocked(points, lights, which, reach) for caster in casters)
