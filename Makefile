@@ -107,7 +107,8 @@ BENCH_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json --seconds 4
 docs: demo
 	@$(BIN)/python -m dw_core.evaluation.demo_report out/demo README.md docs
 	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
-	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results.md
+	@$(BIN)/dw bench nodes --json docs/results/nodes.json > /dev/null
+	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results/nodes.json docs/results.md
 	@$(BIN)/dw bench motion --motion $(MEASURED) $(BENCH_RIG) --tick-ms 5,10,20,40 \
 		--json docs/results/motion.json --plot docs/images/motion.png > /dev/null
 	@$(BIN)/dw bench models --motion $(MEASURED) --tune-on $(TUNED) $(BENCH_RIG) \

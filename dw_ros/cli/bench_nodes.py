@@ -194,17 +194,3 @@ def ratios(nodes: dict[str, Any], alone: dict[str, Any]) -> dict[str, float]:
         f"start of all at once over {START_LIMIT_S:g} s": max(one["ready_s"] for one in nodes.values())
         / START_LIMIT_S,
     }
-
-
-def table(result: dict[str, Any]) -> str:
-    """The figures of `measure` for a terminal."""
-    lines = [f"{'all nodes at once':32}{'RSS':>9}{'peak':>9}{'PSS':>9}{'CPU':>8}{'ready':>9}"]
-    for name, node in result["nodes"].items():
-        memory = "".join(f"{node[key]:6.0f} MB" for key in ("rss_mb", "peak_mb", "pss_mb"))
-        lines.append(f"  {name:30}{memory}{100 * node['cpu_fraction']:6.0f} %{node['ready_s']:7.2f} s")
-    lines.append(f"  {result['skeletons_per_second']:.1f} skeletons per second in {result['seconds']:.0f} s")
-    lines += ["", f"{'each kind alone':32}{'RSS':>9}{'ready':>35}"]
-    for kind, node in result["alone"].items():
-        lines.append(f"  {kind:30}{node['rss_mb']:6.0f} MB{node['ready_s']:33.2f} s")
-    lines += ["", *(f"  {name:45}{ratio:6.2f}" for name, ratio in result["ratios"].items())]
-    return "\n".join(lines)
