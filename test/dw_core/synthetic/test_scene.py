@@ -21,7 +21,7 @@ def write(folder, text):
 def test_the_shipped_scene_needs_nothing_but_what_is_shipped():
     scene = load_scene(SHIPPED)
     assert scene.rig == RIG and scene.actors == (Actor("walk", start_s=1.0, look=3),)
-    assert scene.optics.shot_noise == 0.01 and scene.frames == 360
+    assert scene.optics.shot_noise == 0.01 and scene.frames == 240
 
 
 def test_a_scene_comes_back_from_its_file(tmp_path):
