@@ -9,7 +9,7 @@ from pathlib import Path
 from dw_core.errors import ConfigError
 
 EPILOG = """A scene says who moves how, in which room, before which cameras; config/scenes holds some.
-The folder that comes out is footage: `dw up --rig DIR/rig.yaml --source DIR` plays it, and with the truth
+The folder that comes out is footage: `dw up --source DIR` plays it with its own rig, and with the truth
 in it `dw demo` and /diagnostics tell true errors.
 """
 
