@@ -14,7 +14,7 @@ ARGUMENTS = {
     "rig": ("", "Rig file, or name of one in config/rigs; empty: the source's own, or the footage's."),
     "source": (
         graph.FOOTAGE,
-        "'footage', 'external', or a folder with one video or folder of images per view.",
+        "'footage', 'rendered', 'external', or a folder with one video or folder of images per view.",
     ),
     "namespace": ("dw", "Namespace of all topics."),
     "rate_hz": ("", "Frames per second of each camera; empty: from the parameter file."),

@@ -92,7 +92,7 @@ def _play(
 def _circumstances(options: graph.GraphOptions, duration_s: float) -> dict[str, Any]:
     return {
         "duration_s": duration_s,
-        "rig": options.rig,
+        "rig": graph.rig_of(options).stem,
         "source": options.source,
         "composition": options.composition,
         "distro": distribution(),

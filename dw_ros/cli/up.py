@@ -54,7 +54,8 @@ def description(options: graph.GraphOptions, processes: int) -> str:
     """What runs, in words."""
     where = "one process" if processes == 1 else f"{processes} processes"
     return (
-        f"rig {options.rig}, source {options.source}, topics below /{options.namespace.strip('/')}, {where}"
+        f"rig {graph.rig_of(options)}, source {options.source}, "
+        f"topics below /{options.namespace.strip('/')}, {where}"
     )
 
 
