@@ -6,7 +6,8 @@ and a maximum, is differentiable by the maps.
 
 The same numbers as the numpy path up to its interpolation, which is rounded there and not here: OpenCV
 samples maps of more than 4 joints at places rounded to 1/32 of a cell, and profiles are read in steps of 1/16
-of a line. A value differs by at most half of each, in x, in y and among the lines, times the map's slope.
+of a line. A value differs by at most half of each, in x, in y and among the lines, times the map's slope; and
+numpy takes cells that are FAINT (spatial.py, 0.001) for empty.
 """
 
 from __future__ import annotations
