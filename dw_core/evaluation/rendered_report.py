@@ -34,15 +34,15 @@ def rendered_table(result: dict[str, Any]) -> str:
     lines = [wrapped(result["command"]), "", f"data: {protocol['data']}; joints {protocol['joint_set']}"]
     lines += [
         f"network: {protocol['network']}; crops {protocol['crops']}",
-        f"causal, or window with a lag of {protocol['lag_ms']:g} ms; the first {protocol['warm_up_s']:g} s and "
-        "the lag's length at the end are not judged",
+        f"causal, or window with a lag of {protocol['lag_ms']:g} ms; the first {protocol['warm_up_s']:g} s "
+        "and the lag's length at the end are not judged",
         f"average: {protocol['average']}; own abs.: {protocol['alignment']['absolute_own_mm']}",
         f"relative, PCK: {protocol['alignment']['mpjpe_mm']}; P-MPJPE: {protocol['alignment']['p_mpjpe_mm']}",
         "",
         *(f"  {name:18} {what}" for name, what in result["methods"].items()),
     ]
     for pool in result["pooled"]:
-        lines += ["", f"{pool['scenes']} scenes, {pool['views']} views, a tick of {pool['tick_ms']:.3g} ms"]
+        lines += ["", _title(pool)]
         for subset, entry in pool["subsets"].items():
             lines += [
                 f"  {result['subsets'][subset]}: {entry['compared']} of {entry['judged']} compared",
@@ -56,6 +56,11 @@ def rendered_table(result: dict[str, Any]) -> str:
         lines.append(f"  {Path(scene['folder']).name} ({scene['views']} views, {scene['seconds']:.1f} s)")
         lines.append("    " + ", ".join(f"{name} {entry['absolute_mm']:.1f}" for name, entry in errors))
     return "\n".join(lines)
+
+
+def _title(pool: dict[str, Any]) -> str:
+    scenes = f"{pool['scenes']} scene{'s' if pool['scenes'] > 1 else ''}"
+    return f"{scenes}, {pool['views']} views, a tick of {pool['tick_ms']:.3g} ms"
 
 
 def _figures(entry: dict[str, Any]) -> str:
@@ -130,7 +135,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         axes.invert_yaxis()
         axes.set(
             xlabel="MPJPE, absolute, mm",
-            title=f"{pool['scenes']} scenes, {pool['views']} views, tick {pool['tick_ms']:.3g} ms",
+            title=_title(pool),
         )
         axes.grid(alpha=0.3, axis="x")
     panels[0][0].legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15), fontsize=8)
@@ -155,7 +160,8 @@ def plot_detector(result: dict[str, Any], path: Path) -> None:
         for kind in KINDS:
             rows = [row for row in tables[kind] if "near" in row]
             axes.plot([r["mean"] for r in rows], [r["near"] for r in rows], "o-", ms=3)
-        axes.plot([0, 1], [0, 1], color="grey", lw=0.8)
+        if by == "confidence":  # which claims to be that part
+            axes.plot([0, 1], [0, 1], color="grey", lw=0.8)
         axes.set(xlabel=by, ylabel="part within 5 % of the crop's side", xlim=(0, 1), ylim=(0, 1.02))
     for axes in (errors, *panels):
         axes.grid(alpha=0.3)
