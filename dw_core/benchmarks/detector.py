@@ -83,7 +83,7 @@ def observations(found: Detections, truth: Truth) -> Observations:
 
 def _d2(error: Array, covariance: Array) -> Array:
     """Squared Mahalanobis distances (...) of errors (..., 2), NaN where there is none."""
-    known = np.isfinite(error).all(-1)
+    known = np.asarray(np.isfinite(error).all(-1))
     safe = np.where(known[..., None, None], covariance, np.eye(2))
     distance = np.einsum("...i,...i->...", error, np.linalg.solve(safe, error[..., None])[..., 0])
     return np.where(known, distance, np.nan)
@@ -118,7 +118,7 @@ def _of(scenes: Sequence[Observations], which: tuple[int, ...], joints: slice, n
 
 def _group(scenes: Sequence[Observations], which: tuple[int, ...], joints: slice) -> dict[str, Any]:
     error, side, swapped = (_of(scenes, which, joints, name) for name in ("error", "side", "swapped"))
-    found = np.isfinite(error).all(-1)
+    found = np.asarray(np.isfinite(error).all(-1))
     out: dict[str, Any] = {"count": len(found), "found": int(found.sum())}
     if found.sum() < FEWEST:
         return out | {"px": None}

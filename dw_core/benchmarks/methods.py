@@ -32,7 +32,7 @@ def dlt_full(scene: Scene) -> Array:
 
 
 def dlt_full_weighted(scene: Scene) -> Array:
-    """As dlt_full, every view's rows times the confidence of its joint."""
+    """Poses (T, J, 3) as dlt_full, every view's rows times the confidence of its joint."""
     return dlt(scene.rig, scene.pixels.swapaxes(1, 2), scene.confidence.swapaxes(1, 2))
 
 

@@ -185,7 +185,7 @@ def judge(scene: Scene, poses: dict[str, Array], views: Array, ticks: range) -> 
     """Errors of methods' poses (T, J, 3) at some ticks; views (T, J): how many have a joint in view."""
     part = slice(ticks.start, ticks.stop)
     truth, seconds, seen = scene.truth[part], scene.tick_ns / NS, views[part]
-    given = {name: np.isfinite(pose[part]).all(-1) for name, pose in poses.items()}
+    given = {name: np.asarray(np.isfinite(pose[part]).all(-1)) for name, pose in poses.items()}
     common = np.logical_and.reduce(list(given.values()))
     errors = {}
     for name, estimate in poses.items():
@@ -201,7 +201,9 @@ def judge(scene: Scene, poses: dict[str, Array], views: Array, ticks: range) -> 
             "pck_150": np.where(np.isfinite(relative), relative <= PCK_M, np.nan),
             "absolute_own_mm": joint_errors(estimate[part], truth),
         }
-    subsets = {name: seen >= least for name, least in zip(SUBSETS, (0, 2, len(scene.rig)), strict=True)}
+    subsets = {
+        name: np.asarray(seen >= least) for name, least in zip(SUBSETS, (0, 2, len(scene.rig)), strict=True)
+    }
     return Judged(errors, subsets, given)
 
 
