@@ -31,10 +31,11 @@ from dw_core.geometry.camera import project
 from dw_core.progress import bar
 from dw_core.skeleton import COCO17
 from dw_core.synthetic.body import PIVOTS
-from dw_core.synthetic.render import RoomView, render_frame, visible
+from dw_core.synthetic.render import render_frame, visible
 from dw_core.synthetic.scene import Scene, scene_hash, to_yaml
 from dw_core.synthetic.stage import Stage, set_up
 from dw_core.synthetic.surface import Surface
+from dw_core.synthetic.view import RoomView
 from dw_core.types import NS
 
 FRAMES_AT_ONCE = 24

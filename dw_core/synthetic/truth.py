@@ -65,13 +65,15 @@ def load_truth(folder: Path) -> Truth:
     try:
         with np.load(path) as file:
             data = {name: file[name] for name in file.files}
-        stamps = data.pop("stamps_ns")
-        names = {
-            name: tuple(str(one) for one in data.pop(name))
-            for name in ("joint_names", "pivot_names", "cameras")
-        }
-        rate = NS * (len(stamps) - 1) / float(stamps[-1] - stamps[0]) if len(stamps) > 1 else 1.0
-        return Truth(rate_hz=rate, **names, **data)
+        stamps = data["stamps_ns"]
+        rate_hz = NS * (len(stamps) - 1) / float(stamps[-1] - stamps[0]) if len(stamps) > 1 else 1.0
+        names, joints, cameras = (
+            tuple(map(str, data[name])) for name in ("pivot_names", "joint_names", "cameras")
+        )
+        return Truth(
+            rate_hz, data["joints"], joints, data["pivots"], names, cameras, data["pixels"], data["inside"],
+            data["hidden"], data["self_hidden"],
+        )  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise MediaError(
             f"{path}: no truth can be read ({error}), expected a file that `dw render` wrote"

@@ -65,7 +65,8 @@ def walk() -> Motion:
 
 def _swung(angle: Array, forward: Array) -> Array:
     """Unit vectors (T, 3) that hang down and are swung forward by angles (T,)."""
-    return np.sin(angle)[:, None] * forward - np.cos(angle)[:, None] * np.array([0.0, 0.0, 1.0])
+    swung: Array = np.sin(angle)[:, None] * forward - np.cos(angle)[:, None] * np.array([0.0, 0.0, 1.0])
+    return swung
 
 
 def _now_and_then(t: Array) -> Array:
