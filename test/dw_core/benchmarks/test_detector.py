@@ -101,6 +101,9 @@ def test_a_miss_elsewhere_is_gross_and_no_swap(long):
     found[:, ::2, :, 1] += 400.0
     group = figures(long, detections(found))["joints"]["left_shoulder"]["all"]
     assert (group["gross"], group["swaps"], group["gross_after_gross"]) == (0.5, 0.0, 0.0)
+    beyond = long.pixels[:, :, 0] + 4.0 * (long.pixels[:, :, 0][:, :, PARTNERS] - long.pixels[:, :, 0])
+    group = figures(long, detections(beyond))["joints"]["left_shoulder"]["all"]
+    assert group["gross"] > 0.5 and group["swaps"] < 0.2, "nearer to the partner, but not there"
     lasting = long.pixels[:, :, 0].copy()
     lasting[:, :200, :, 1] += 400.0
     stays = figures(long, detections(lasting))["joints"]["left_shoulder"]["all"]["gross_after_gross"]

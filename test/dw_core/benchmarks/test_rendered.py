@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from dw_core.benchmarks.detections import Detections, detect
-from dw_core.benchmarks.rendered import FIGURES, METHODS, SUBSETS, figures, footage_scene, judge
+from dw_core.benchmarks.rendered import FIGURES, METHODS, SUBSETS, figures, footage_scene, judge, measure
 from dw_core.cli.main import main
 from dw_core.data import assets
+from dw_core.data.rigs import save_rig
+from dw_core.evaluation.rendered_report import plot
+from dw_core.geometry.camera import Rig
 from dw_core.skeleton import COCO17
 
 HIPS = [COCO17.index("left_hip"), COCO17.index("right_hip")]
@@ -182,3 +185,25 @@ def test_bad_options_are_one_sentence(done, options, sentence, capsys):
 def test_a_folder_without_truth_is_refused(tmp_path, capsys):
     assert main(["bench", "rendered", "--footage", str(tmp_path), "--quiet"]) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_scenes_are_pooled_with_those_of_as_many_views(tmp_path, rig, truth, make_footage, exact_network):
+    four = make_footage(tmp_path / "four", truth)
+    few = replace(
+        truth,
+        cameras=truth.cameras[:3],
+        **{name: getattr(truth, name)[:3] for name in ("pixels", "inside", "hidden", "self_hidden")},
+    )
+    three = make_footage(tmp_path / "three", few)
+    save_rig(Rig(rig.cameras[:3]), three / "rig.yaml")
+    for folder, cameras, seen in ((four, rig, truth), (three, Rig(rig.cameras[:3]), few)):
+        file = assets.movenet("float32")
+        detect(folder, cameras, file, lambda _, seen=seen: exact_network(seen), progress=False)
+    result = measure([four, three], "float32", 200.0, "", progress=False)
+    assert [(pool["views"], pool["scenes"]) for pool in result["pooled"]] == [(3, 1), (4, 1)]
+    for pool, scene in zip(result["pooled"], reversed(result["scenes"]), strict=True):
+        assert pool["subsets"] == scene["subsets"]
+        assert pool["subsets"]["every_view"]["methods"]["dlt_full"]["absolute_mm"] < 1.0
+    assert result["detector"]["pooled"]["all"]["count"] == (4 + 3) * 40 * 17
+    plot(result, tmp_path / "pools.png")
+    assert cv2.imread(str(tmp_path / "pools.png")).shape[1] > 1200
