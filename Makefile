@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo docs gpu test colcon clean distclean FORCE
+.PHONY: help build demo docs gpu rendered test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -40,6 +40,8 @@ help:
 	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
 	@echo 'make docs        the demo again, and every figure of the documents from it'
+	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'
+	@echo '                 in out/rendered; make rendered SCENES="walk_08 jump_01" takes fewer; goes on where it was'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
@@ -116,6 +118,16 @@ docs: demo
 	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results/motion.json docs/results/models.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
+
+SCENES ?= $(basename $(notdir $(sort $(wildcard config/scenes/bench/*.yaml))))
+rendered: export DW_DATA := $(abspath $(DW_DATA))
+rendered: build
+	@$(BIN)/dw fetch
+	@for scene in $(SCENES); do \
+		$(BIN)/dw render config/scenes/bench/$$scene.yaml --out out/rendered/$$scene --sheet out/rendered/$$scene.jpg; \
+	done
+	@$(BIN)/dw bench rendered --footage $(SCENES:%=out/rendered/%) --json out/rendered/results.json \
+		--plot out/rendered/errors.png --detector-plot out/rendered/detector.png
 
 TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
 $(VENV)/.test-dependencies: $(TEST_REQUIREMENTS) $(VENV)/.dependencies

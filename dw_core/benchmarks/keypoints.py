@@ -14,6 +14,7 @@ import numpy as np
 from dw_core.data.motion import Motion
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array, Rig, project
+from dw_core.skeleton import H36M17, JointSet
 from dw_core.types import NS, Skeleton2D
 
 
@@ -39,13 +40,16 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One clip: truth (T, J, 3) m; pixels (T, M, J, 2) of every view at every tick; at tick k, `tick_ns`
-    after the one before, view k mod M fires. `outside`: fraction of the true pixels beyond the image."""
+    """One clip: truth (T, J, 3) m; of every view at every tick pixels (T, M, J, 2), and what the detector
+    claims of them: covariance (T, M, J, 2, 2) px^2, confidence (T, M, J). At tick k, `tick_ns` after the one
+    before, view k mod M fires. `outside`: fraction of the true pixels beyond the image."""
 
     rig: Rig
+    joints: JointSet
     truth: Array
     pixels: Array
-    noise_px: float
+    covariance: Array
+    confidence: Array
     tick_ns: int
     outside: float
 
@@ -56,19 +60,24 @@ class Scene:
         return tick * self.tick_ns
 
     def seen(self, tick: int) -> Skeleton2D:
-        """What the view that fires at a tick observes; the detector claims `noise_px` for every joint."""
+        """What the view that fires at a tick observes."""
         view = tick % len(self.rig)
-        pixels = self.pixels[tick, view]
-        J = len(pixels)
-        covariance = np.broadcast_to(self.noise_px**2 * np.eye(2), (J, 2, 2))
-        return Skeleton2D(self.rig.names[view], self.stamp_ns(tick), pixels, covariance, np.ones(J))
+        at = tick, view
+        return Skeleton2D(
+            self.rig.names[view],
+            self.stamp_ns(tick),
+            self.pixels[at],
+            self.covariance[at],
+            self.confidence[at],
+        )
 
 
 def scene(motion: Motion, rig: Rig, tick_ms: float, seconds: float, noise: Noise) -> Scene:
     """The middle `seconds` of a motion, on the floor in the middle of a rig.
 
-    The noise depends on the seed and on the motion's name, not on what else is in the run. Raises
-    ConfigError for a tick that is not positive.
+    The noise depends on the seed and on the motion's name, not on what else is in the run. The detector
+    claims the variance of `px`, and full confidence, for every joint. Raises ConfigError for a tick that is
+    not positive.
     """
     tick_ns = round(tick_ms * 1e6)
     if tick_ns <= 0:
@@ -85,7 +94,11 @@ def scene(motion: Motion, rig: Rig, tick_ms: float, seconds: float, noise: Noise
     pixels = exact + std[..., None] * rng.normal(size=exact.shape)
     sizes = np.array([(camera.width, camera.height) for camera in rig], dtype=np.float64)[:, None]
     inside = ((exact > -0.5) & (exact < sizes - 0.5)).all(-1)
-    return Scene(rig, truth, pixels, noise.px, tick_ns, float(1 - inside.mean()))
+    covariance = np.broadcast_to(noise.px**2 * np.eye(2), (*pixels.shape, 2))
+    confidence = np.ones(pixels.shape[:-1])
+    return Scene(
+        rig, H36M17, truth, pixels, covariance, confidence, tick_ns, outside=float(1 - inside.mean())
+    )
 
 
 def floor_middle(rig: Rig) -> Array:

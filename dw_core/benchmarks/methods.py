@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.geometry.camera import Array
-from dw_core.geometry.triangulation import dlt
-from dw_core.skeleton import H36M17
+from dw_core.geometry.triangulation import dlt, triangulate
 from dw_core.tracking.filter import BodyModel
 from dw_core.tracking.tracker import SkeletonTracker, TrackerSettings
 from dw_core.types import NS
@@ -30,6 +29,22 @@ METHODS = {
 def dlt_full(scene: Scene) -> Array:
     """Poses (T, J, 3) from all views at every tick."""
     return dlt(scene.rig, scene.pixels.swapaxes(1, 2))
+
+
+def dlt_full_weighted(scene: Scene) -> Array:
+    """Poses (T, J, 3) as dlt_full, every view's rows times the confidence of its joint."""
+    return dlt(scene.rig, scene.pixels.swapaxes(1, 2), scene.confidence.swapaxes(1, 2))
+
+
+def robust_full(scene: Scene) -> Array:
+    """Poses (T, J, 3) from all views at every tick, robustly, with their covariance and confidence; NaN where
+    the views do not agree on a joint."""
+    return triangulate(
+        scene.rig,
+        scene.pixels.swapaxes(1, 2),
+        scene.covariance.swapaxes(1, 2),
+        scene.confidence.swapaxes(1, 2),
+    ).points
 
 
 def dlt_sync_hold(scene: Scene) -> Array:
@@ -74,7 +89,7 @@ def track(scene: Scene, lag_ticks: int, model: BodyModel | None = None) -> tuple
     those that the clip ends before). `model`: another one than the tracker's own."""
     # at least the lag itself must be remembered
     settings = TrackerSettings(lag_s=max(lag_ticks, 1) * scene.tick_ns / NS)
-    tracker = SkeletonTracker(scene.rig, H36M17, settings, model)
+    tracker = SkeletonTracker(scene.rig, scene.joints, settings, model)
     causal, window = np.full(scene.truth.shape, np.nan), np.full(scene.truth.shape, np.nan)
     for tick in range(len(scene)):
         tracker.update(scene.seen(tick))

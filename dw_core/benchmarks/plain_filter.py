@@ -108,7 +108,7 @@ def _take_in(scene: Scene, tick: int, mean: Array, covariance: Array) -> tuple[A
     expected, H = project_jacobian(scene.rig[view], mean[:, :3])
     residual = scene.pixels[tick, view] - expected
     PH = covariance[:, :, :3] @ H.swapaxes(1, 2)
-    R = np.broadcast_to(scene.noise_px**2 * np.eye(2), (len(mean), 2, 2))
+    R = scene.covariance[tick, view]
     S = H @ PH[:, :3] + R
     d2 = np.einsum("ji,jik,jk->j", residual, np.linalg.inv(S), residual)
     heavy = np.maximum((STUDENT_DOF + d2) / (STUDENT_DOF + 2), 1.0)

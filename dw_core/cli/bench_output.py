@@ -17,10 +17,10 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_early(args: argparse.Namespace) -> None:
-    """That the files of --json and --plot can be written: now rather than after minutes of work. Raises
+    """That the files of --json and the pictures can be written: now rather than after minutes of work. Raises
     ConfigError."""
-    for option in ("json", "plot"):
-        path = getattr(args, option, None)
+    for option in ("json", "plot", "detector-plot"):
+        path = getattr(args, option.replace("-", "_"), None)
         if path is not None:
             _write(option, path, "", "a")
 

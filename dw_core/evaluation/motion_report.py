@@ -31,7 +31,7 @@ UNITS = ("mm", "mm", "mm", "mm/s", "m/s^2")
 
 def motion_table(result: dict[str, Any]) -> str:
     """The figures of the motion benchmark over all clips."""
-    lines = [_wrapped(result["command"]), "", *_protocol(result), ""]
+    lines = [wrapped(result["command"]), "", *_protocol(result), ""]
     lines += [f"  {name:16} {what}" for name, what in result["methods"].items()]
     for tick in result["ticks"]:
         M = len(result["protocol"]["cameras"])
@@ -48,7 +48,8 @@ def motion_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(command: str) -> str:
+def wrapped(command: str) -> str:
+    """A command over several lines, as a shell takes it."""
     lines = textwrap.wrap(command, 104, break_long_words=False, break_on_hyphens=False)
     return " \\\n    ".join(lines)
 
@@ -105,7 +106,7 @@ def _names(result: dict[str, Any]) -> str:
 def models_table(result: dict[str, Any]) -> str:
     """The figures of the comparison of motion models."""
     protocol, yardstick = result["protocol"], result["yardstick"]
-    lines = [_wrapped(result["command"]), "", *_protocol(result)]
+    lines = [wrapped(result["command"]), "", *_protocol(result)]
     lines += [
         f"tick {protocol['tick_ms']:g} ms, {protocol['frames']} ticks; parameters chosen on "
         f"{len(protocol['tuned_on'])} other clips, by the root-relative error in each mode",

@@ -2,7 +2,7 @@
 
 As a file (YAML), every name as in the dataclasses; what is left out has its default:
 
-    rig: ../rigs/ring_vga.yaml    # files are relative to the scene
+    rig: ../rigs/ring_vga.yaml    # relative to the scene; ${NAME}/... takes an environment variable
     seconds: 10.0
     rate_hz: 60.0                 # every camera sees every frame; who fires when is the schedule's affair
     room: 7                       # seed
@@ -20,6 +20,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,8 +132,13 @@ def _known(document: Any, kind: type, what: str) -> dict[str, Any]:
 
 
 def found(name: str, folder: Path, what: str) -> str:
-    """A file named in a scene, relative to the scene's folder. Raises ConfigError when it is not there."""
-    path = folder / Path(name).expanduser()
+    """A file named in a scene, relative to the scene's folder, environment variables filled in. Raises
+    ConfigError when it is not there or a variable is not set."""
+    filled = os.path.expandvars(name)
+    if unset := re.search(r"\$(\w+|\{[^}]*\})", filled):
+        variable = unset[1].strip("{}")
+        raise ConfigError(f"the {what} is '{name}', expected the variable {variable} to be set to a folder")
+    path = folder / Path(filled).expanduser()
     if not name or not path.is_file():
         raise ConfigError(f"the {what} is '{name}', expected a file; there is no {path}")
     return str(path.resolve())

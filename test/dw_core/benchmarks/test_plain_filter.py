@@ -69,7 +69,7 @@ def reference(scene, lag, dynamics):
             xp, Pp = F @ x, F @ P @ F.T + Q
             expected, H = project_jacobian(scene.rig[t % 4], xp[:3])
             H = np.hstack((H, np.zeros((2, 3 * (n - 1)))))
-            r, R = scene.pixels[t, t % 4, j] - expected, scene.noise_px**2 * np.eye(2)
+            r, R = scene.pixels[t, t % 4, j] - expected, scene.covariance[t, t % 4, j]
             S = H @ Pp @ H.T + R
             d2 = r @ np.linalg.inv(S) @ r
             weighted = R * max((STUDENT_DOF + d2) / (STUDENT_DOF + 2), 1) + S * max(d2 / OUTLIER_D2 - 1, 0)
@@ -90,7 +90,12 @@ def reference(scene, lag, dynamics):
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_all_joints_at_once_are_as_one_at_a_time(rig, make_walker, name):
     seen = scene(make_walker(1.0), rig, 20, 0.6, Noise(outliers=0.1))
-    few = replace(seen, truth=seen.truth[:, :3], pixels=seen.pixels[:, :, :3])
+    few = replace(
+        seen,
+        truth=seen.truth[:, :3],
+        pixels=seen.pixels[:, :, :3],
+        covariance=seen.covariance[:, :, :3],
+    )
     for found, expected in zip(
         track_plain(few, 5, DYNAMICS[name]), reference(few, 5, DYNAMICS[name]), strict=True
     ):
@@ -105,7 +110,7 @@ def test_without_a_lag_the_window_is_causal(rig, make_walker):
 
 def test_what_moves_evenly_is_followed_exactly(rig, make_walker):
     exact = scene(make_walker(3.0, swing=0.0), rig, 20, 3.0, Noise(px=1e-9, outliers=0.0))
-    seen = replace(exact, noise_px=1.0)
+    seen = replace(exact, covariance=np.broadcast_to(np.eye(2), exact.covariance.shape))
     for name in ("constant velocity", "constant acceleration", "Singer"):
         causal, window = track_plain(seen, 10, DYNAMICS[name])
         np.testing.assert_allclose(causal[50:], seen.truth[50:], atol=1e-3)

@@ -1,11 +1,15 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dw_core.errors import ConfigError
+from dw_core.geometry.camera import project
 from dw_core.synthetic.optics import Optics
+from dw_core.synthetic.room import EVALUATION_SEEDS
 from dw_core.synthetic.scene import Actor, Scene, load_scene, scene_hash, to_yaml
+from dw_core.synthetic.stage import set_up
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "config" / "scenes" / "walk.yaml"
@@ -50,6 +54,40 @@ def test_the_hash_depends_on_everything_but_where_files_lie(tmp_path):
     }  # fmt: skip
     hashes = {scene_hash(dataclasses.replace(scene, **{name: value})) for name, value in changed.items()}
     assert len(hashes | {scene_hash(scene)}) == len(changed) + 1
+
+
+def test_files_may_be_named_by_an_environment_variable(tmp_path, monkeypatch):
+    (tmp_path / "take.amc").write_text("motion")
+    path = write(tmp_path, f"rig: {RIG}\nactors: [{{motion: '${{DW_TAKES}}/take.amc'}}]")
+    monkeypatch.setenv("DW_TAKES", str(tmp_path))
+    assert load_scene(path).actors[0].motion == str(tmp_path / "take.amc")
+    monkeypatch.delenv("DW_TAKES")
+    with pytest.raises(ConfigError, match="expected the variable DW_TAKES to be set"):
+        load_scene(path)
+
+
+def test_the_scenes_of_the_benchmark_are_read(shared_data, monkeypatch):
+    """Every file is there; rooms for evaluation, one person of another look in each."""
+    monkeypatch.setenv("DW_DATA", str(shared_data))
+    files = sorted((ROOT / "config" / "scenes" / "bench").glob("*.yaml"))
+    scenes = [load_scene(file) for file in files]
+    assert len(scenes) == 12 and {scene.room for scene in scenes} == set(EVALUATION_SEEDS)
+    assert len({scene_hash(scene) for scene in scenes}) == len({scene.seed for scene in scenes}) == 12
+    assert len({scene.actors[0].look for scene in scenes}) == 12
+    for file, scene in zip(files, scenes, strict=True):
+        assert len(scene.actors) == 1 and scene.seconds >= 3 and scene.rate_hz == 60, file
+
+
+@pytest.mark.parametrize("name", ["walk_55", "dance_07"])
+def test_people_of_the_benchmark_stay_in_view(shared_data, monkeypatch, name):
+    monkeypatch.setenv("DW_DATA", str(shared_data))
+    stage = set_up(load_scene(ROOT / "config" / "scenes" / "bench" / f"{name}.yaml"))
+    assert len(stage.rig) == 8
+    joints = np.concatenate([stage.joints(time)[0] for time in np.arange(0.0, stage.scene.seconds, 1.0)])
+    for camera in stage.rig:
+        pixels = project(camera, joints)
+        inside = ((pixels > 0) & (pixels < (camera.width, camera.height))).all(-1)
+        assert inside.mean() > 0.9
 
 
 @pytest.mark.parametrize(
