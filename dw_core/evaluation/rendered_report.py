@@ -123,7 +123,7 @@ def _reliable(row: dict[str, Any]) -> str:
 def plot(result: dict[str, Any], path: Path) -> None:
     """Bars of the absolute error of every method, one panel for each number of views. Raises ConfigError."""
     pools = result["pooled"]
-    figure, panels = plt.subplots(1, len(pools), figsize=(1 + 6 * len(pools), 4), squeeze=False)
+    figure, panels = plt.subplots(1, len(pools), figsize=(2 + 6 * len(pools), 4), squeeze=False, sharey=True)
     names = list(result["methods"])
     for axes, pool in zip(panels[0], pools, strict=True):
         subsets = list(pool["subsets"])
@@ -131,13 +131,13 @@ def plot(result: dict[str, Any], path: Path) -> None:
             values = [pool["subsets"][subset]["methods"][name]["absolute_mm"] for name in names]
             places = np.arange(len(names)) + (k - (len(subsets) - 1) / 2) * 0.27
             axes.barh(places, values, 0.25, label=result["subsets"][subset])
-        axes.set_yticks(np.arange(len(names)), names)
-        axes.invert_yaxis()
         axes.set(
             xlabel="MPJPE, absolute, mm",
             title=_title(pool),
         )
         axes.grid(alpha=0.3, axis="x")
+    panels[0][0].set_yticks(np.arange(len(names)), names)
+    panels[0][0].invert_yaxis()
     panels[0][0].legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15), fontsize=8)
     _save(figure, path, "plot")
 

@@ -15,13 +15,14 @@ KIND = {"visible": slice(0, 14), "self_occluded": slice(14, 16), "hidden": slice
 
 @pytest.fixture(scope="module")
 def long(truth):
-    """Ten times the footage; the last joints are hidden by the body or by something else."""
+    """Ten times the footage; the last joints are hidden by the body, and by something else too."""
     tiled = {
         name: np.tile(getattr(truth, name), (1, 10, *[1] * (getattr(truth, name).ndim - 2)))
         for name in ("pixels", "inside", "hidden", "self_hidden")
     }
     tiled["self_hidden"][..., KIND["self_occluded"]] = True
     tiled["hidden"][..., KIND["hidden"]] = True
+    tiled["self_hidden"][..., KIND["hidden"]] = True
     return replace(truth, **tiled)
 
 

@@ -7,10 +7,12 @@ from dw_core.benchmarks.keypoints import Noise, scene
 from dw_core.benchmarks.methods import (
     METHODS,
     dlt_full,
+    dlt_full_weighted,
     dlt_interleaved,
     dlt_sync_hold,
     estimates,
     linear_per_view,
+    robust_full,
 )
 
 EXACT = Noise(px=1e-7, outliers=0.0)
@@ -41,6 +43,22 @@ def test_plain_methods_are_as_old_as_they_say(rig, make_walker):
     assert np.isnan(between[:3]).all() and np.isnan(between[-3:]).all()
     error = np.linalg.norm(between[3:-3] - seen.truth[3:-3], axis=-1)
     assert np.nanmax(error) < 0.01 and np.nanmean(error) < 0.1 * behind.mean()
+
+
+def test_a_view_that_doubts_itself_counts_less(rig, make_walker):
+    seen = scene(make_walker(), rig, 20, 1.0, EXACT)
+    pixels, confidence = seen.pixels.copy(), seen.confidence.copy()
+    pixels[:, 2] += 30.0
+    plain = np.linalg.norm(dlt_full(replace(seen, pixels=pixels)) - seen.truth, axis=-1)
+    confidence[:, 2] = 0.01
+    doubted = replace(seen, pixels=pixels, confidence=confidence)
+    assert np.linalg.norm(dlt_full_weighted(doubted) - seen.truth, axis=-1).max() < 0.01 * plain.min()
+    certain = np.broadcast_to(4.0 * np.eye(2), seen.covariance.shape)
+    robust = np.linalg.norm(
+        robust_full(replace(seen, pixels=pixels, covariance=certain)) - seen.truth, axis=-1
+    )
+    # 15 standard deviations off in each coordinate: a weight of about 1 in 75 is left to it
+    assert robust.max() < 0.2 * plain.min(), "the others outvote it"
 
 
 def test_between_two_exposures_pixels_are_on_the_line(rig, make_walker):
