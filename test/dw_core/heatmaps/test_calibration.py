@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from dw_core.geometry.crop import full_frame_crop
-from dw_core.heatmaps.decode import CONTRAST, FLOOR_CELLS, LEVEL, SHAPE_FRACTION, decode
+from dw_core.heatmaps.decode import decode
 
 N_CELLS, COUNT = 64, 6000
+# The network's own: never those of decode.py, which are what is tested.
+CONTRAST, LEVEL, SHAPE_FRACTION, FLOOR_CELLS = 4, 0.25, 0.4, 0.3
 SPREAD = 0.5  # of the log of a response
 HIGH = np.log(0.75)
 LOW = HIGH - CONTRAST * SPREAD**2
