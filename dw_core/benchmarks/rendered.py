@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dw_core.benchmarks import methods
+from dw_core.benchmarks import methods, motion
 from dw_core.benchmarks.detections import CLOSING_IN, Detections, detect
 from dw_core.benchmarks.detector import detector_figures, observations
 from dw_core.benchmarks.keypoints import Scene
@@ -37,12 +37,7 @@ METHODS = {
     "robust_full": "causal; robust triangulation of all views at every tick: M times the images",
 } | {name: what for name, what in methods.METHODS.items() if name != methods.YARDSTICK}
 # Figure: factor from metres and seconds.
-FIGURES = {
-    "mpjpe_mm": 1e3,
-    "absolute_mm": 1e3,
-    "p_mpjpe_mm": 1e3,
-    "velocity_mm_s": 1e3,
-    "acceleration_m_s2": 1.0,
+FIGURES = motion.FIGURES | {
     "pck_150": 1.0,
     "absolute_own_mm": 1e3,
 }
