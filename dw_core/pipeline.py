@@ -9,11 +9,12 @@ The ROS nodes hold one stage each and do the same arithmetic on the same values.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from dw_core.anatomy import JointOffsets
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion, TemporalState
@@ -54,6 +55,8 @@ class Triangulation:
 
     `causal`: the skeleton at the newest exposure, from what was seen up to then. `window`: skeletons at the
     exposures that lie at least `lag_s` behind the newest, from all that was seen since too: later, better.
+
+    `offsets`: where the 2D network sees joints (anatomy.py); what comes out is corrected by them.
     Raises ConfigError for a lag out of range, and for `dlt` in window mode.
     """
 
@@ -64,6 +67,7 @@ class Triangulation:
         method: Method = "tracker",
         mode: Mode = "causal",
         lag_s: float = MAX_LAG_S,
+        offsets: JointOffsets | None = None,
     ) -> None:
         if not 0 <= lag_s <= MAX_LAG_S:
             raise ConfigError(f"the lag of window mode is {lag_s} s, expected 0 to {MAX_LAG_S} s")
@@ -72,6 +76,7 @@ class Triangulation:
         self.method, self.mode = method, mode
         self.counters: Counter[str] = Counter()
         self._rig, self._joints, self._lag_ns = rig, joints, round(lag_s * NS)
+        self._offsets = offsets
         self._begin()
 
     def _begin(self) -> None:
@@ -110,7 +115,12 @@ class Triangulation:
         for skeleton in skeletons:
             self._given_ns = skeleton.stamp_ns
             self.counters[skeleton.state.name.lower()] += 1
-        return skeletons
+        return tuple(self._corrected(skeleton) for skeleton in skeletons)
+
+    def _corrected(self, skeleton: Skeleton3D) -> Skeleton3D:
+        if self._offsets is None:
+            return skeleton
+        return replace(skeleton, positions=self._offsets.corrected(skeleton.positions, self._joints))
 
     def _causal(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
         skeleton = self._track(dense) if self.method == "tracker" else self._solve(dense)

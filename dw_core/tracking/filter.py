@@ -27,10 +27,11 @@ OUTLIER_D2 = 12.0
 # VIEW_GATE_D2 looks at something else.
 CONFIRM_D2 = 16.0
 VIEW_GATE_D2 = 50.0
-# What calibration and the lens model leave, px.
-PIXEL_FLOOR = 1.0
-# An error of calibration or timing moves all joints of a view together by about this.
-VIEW_OFFSET_PX = 3.0
+# What calibration and the lens model leave, as an angle: 1 px of the demo's footage, whose focal length is
+# 1669 px.
+FLOOR_RAD = 6e-4
+# An error of calibration or timing moves all joints of a view together by about this: 3 px there.
+VIEW_OFFSET_RAD = 1.8e-3
 # Median of chi-square with 2 degrees of freedom, and how fast a view's noise level is learned.
 CHI2_MEDIAN = 1.386
 NOISE_RATE = 0.05
@@ -119,10 +120,12 @@ def observe(model: BodyModel, body: Body, seen: Skeleton2D) -> tuple[Body, int]:
     use = np.flatnonzero(known & (seen.confidence > 0))
     if len(use) == 0:
         return body, 0
-    R = (seen.covariance[use] + PIXEL_FLOOR**2 * np.eye(2)) * body.noise[view]
+    focal = model.rig[view].K[0, 0]
+    floor, offset = (FLOOR_RAD * focal) ** 2 * np.eye(2), (VIEW_OFFSET_RAD * focal) ** 2 * np.eye(2)
+    R = (seen.covariance[use] + floor) * body.noise[view]
     gain_rows, S = _innovation(body, use, H[use])
     own = np.arange(len(use))
-    blocks = S.reshape(len(use), 2, len(use), 2)[own, :, own] + R + VIEW_OFFSET_PX**2 * np.eye(2)
+    blocks = S.reshape(len(use), 2, len(use), 2)[own, :, own] + R + offset
     pixels = _unswap(model, seen.pixels, projected, use, blocks)
     residual = pixels[use] - projected[use]
     d2 = _mahalanobis2(residual, blocks)
@@ -133,7 +136,7 @@ def observe(model: BodyModel, body: Body, seen: Skeleton2D) -> tuple[Body, int]:
     # beyond the gate it must not pull even a joint that is itself uncertain
     gross = np.maximum(d2 / OUTLIER_D2 - 1, 0.0)
     R = R * heavy[:, None, None] + blocks * gross[:, None, None]
-    together = VIEW_OFFSET_PX**2 * np.tile(np.eye(2), (len(use), len(use)))
+    together = np.tile(offset, (len(use), len(use)))
     body = _correct(body, gain_rows, S + _block_diagonal(R) + together, residual.ravel())
     noise = body.noise.copy()
     ratio = min(level / CHI2_MEDIAN, 4.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dw_core.anatomy import load_offsets
 from dw_core.pipeline import Triangulation
 from dw_core.skeleton import joint_set
 from dw_core.types import DenseSet, TrackingState
@@ -38,6 +39,11 @@ class TriangulationNode(DwNode):
         Parameter(
             "lag_ms", 200, "Mode window: how far skeletons stay behind the newest observation.", 0, 200
         ),
+        Parameter(
+            "joint_offsets",
+            "movenet",
+            "Where the 2D network sees joints, to correct for: movenet, none, or a file (.json).",
+        ),
     )
 
     def __init__(self, name: str = "triangulation", bus: Bus | None = None, **options: Any) -> None:
@@ -46,7 +52,12 @@ class TriangulationNode(DwNode):
         joints = joint_set(self.value("joint_set"))
         frame = self.value("world_frame")
         self._triangulation = Triangulation(
-            rig, joints, self.value("method"), self.value("mode"), self.value("lag_ms") / 1000
+            rig,
+            joints,
+            self.value("method"),
+            self.value("mode"),
+            self.value("lag_ms") / 1000,
+            load_offsets(self.value("joint_offsets")),
         )
         self._state = TrackingState.LOST
         self._out = self.outlet("skeletons", conversions.people_codec(frame), qos.RELIABLE)

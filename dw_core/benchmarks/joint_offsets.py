@@ -1,0 +1,97 @@
+"""Where a 2D network sees joints, learned on rendered people, whose joints are known.
+
+    python -m dw_core.benchmarks.joint_offsets out/training/[0-9][0-9] --json dw_core/backends/movenet_offsets.json
+
+Robust triangulation of all views is compared with the truth in the frames of the limbs; the median of each
+scene counts once, and the right side as the left's mirror image. The last quarter of the scenes only checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dw_core.anatomy import JointOffsets, joint_frames, trunk_length
+from dw_core.benchmarks.methods import robust_full
+from dw_core.benchmarks.rendered import Clip, load_clip
+from dw_core.geometry.camera import Array
+from dw_core.skeleton import COCO17, JointSet
+
+# A joint counts where so many views have it in view, and not where it was not found.
+VIEWS, FOUND_M = 2, 0.15
+DIGITS = 4
+
+
+def local_offsets(found: Array, truth: Array, joints: JointSet) -> Array:
+    """Found minus true joints (T, J, 3) in the frames of the true ones, as parts of the trunk's length."""
+    offsets: Array = np.einsum("tjkc,tjc->tjk", joint_frames(truth, joints), found - truth)
+    return offsets / trunk_length(truth, joints)[:, None, None]
+
+
+def fit(scenes: Sequence[Array], joints: JointSet) -> JointOffsets:
+    """Offsets out of those of scenes, (T, J, 3) each; NaN counts for nothing."""
+    medians = np.stack([np.nanmedian(scene, 0) for scene in scenes])
+    offsets = {}
+    for j, name in enumerate(joints.joints):
+        if joints.side(name) == "right":
+            continue
+        mirrored = medians[:, joints.index(joints.partner(name))] * (-1, 1, 1)
+        both = np.nanmedian(np.concatenate((medians[:, j], mirrored)), 0)
+        x, y, z = (round(float(part), DIGITS) for part in both)
+        offsets[name] = (x, y, z)
+    return JointOffsets(offsets)
+
+
+def errors(clips: Sequence[Clip], offsets: JointOffsets | None) -> float:
+    """Mean error in mm of robust triangulation of all views, joints in view of two or more."""
+    lengths = []
+    for clip in clips:
+        found, truth = _found(clip), clip.scene.truth
+        placed = found if offsets is None else offsets.corrected(found, clip.scene.joints)
+        lengths.append(np.linalg.norm(placed - truth, axis=-1)[np.isfinite(found).all(-1)])
+    return 1e3 * float(np.concatenate(lengths).mean())
+
+
+def _found(clip: Clip) -> Array:
+    """Joints (T, J, 3) of robust triangulation, NaN for those that few views have or that are elsewhere."""
+    found = robust_full(clip.scene)
+    bad = np.linalg.norm(found - clip.scene.truth, axis=-1) > FOUND_M
+    bad |= clip.truth.in_view[:, :, 0].sum(0) < VIEWS
+    return np.where(bad[..., None], np.nan, found)
+
+
+def report(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Offsets out of all clips, and the errors on the last quarter of them with offsets out of the others."""
+    count = max(len(clips) * 3 // 4, 1)
+    locals_ = [local_offsets(_found(clip), clip.scene.truth, COCO17) for clip in clips]
+    offsets, held_out = fit(locals_, COCO17), clips[count:]
+    out: dict[str, Any] = {"scenes": len(clips), "offsets": dict(offsets.offsets)}
+    if held_out:
+        part = fit(locals_[:count], COCO17)
+        out["held_out"] = {
+            "scenes": len(held_out),
+            "error_mm": round(errors(held_out, None), 2),
+            "corrected_mm": round(errors(held_out, part), 2),
+        }
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="learn where the 2D network sees joints")
+    parser.add_argument("footage", type=Path, nargs="+", metavar="DIR", help="rendered scenes")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    args = parser.parse_args(arguments)
+    result = report([load_clip(folder, "float32", True) for folder in args.footage])
+    args.json.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result.get("held_out", {})), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
