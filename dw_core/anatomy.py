@@ -72,7 +72,9 @@ def load_offsets(name: str) -> JointOffsets | None:
         return None
     path = PACKAGED.get(name, Path(name))
     if path.suffix != ".json":
-        raise ConfigError(f"joint offsets '{name}' are not known, expected {NONE}, {', '.join(PACKAGED)} or a .json file")
+        raise ConfigError(
+            f"joint offsets '{name}' are not known, expected {NONE}, {', '.join(PACKAGED)} or a .json file"
+        )
     try:
         document = json.loads(path.read_text())
         return JointOffsets({joint: tuple(offset) for joint, offset in document["offsets"].items()})
@@ -86,7 +88,9 @@ def load_offsets(name: str) -> JointOffsets | None:
 
 def trunk_length(positions: Array, joints: JointSet) -> Array:
     """Length (...) from the middle of the hips to the middle of the shoulders of joints (..., J, 3)."""
-    length: Array = np.linalg.norm(_middle(positions, joints, "shoulder") - _middle(positions, joints, "hip"), axis=-1)
+    length: Array = np.linalg.norm(
+        _middle(positions, joints, "shoulder") - _middle(positions, joints, "hip"), axis=-1
+    )
     return length
 
 
@@ -133,7 +137,9 @@ def _unit(vectors: Array) -> Array:
 
 def _across(positions: Array, joints: JointSet, name: str) -> Array:
     """From a right joint to the left one (..., 3)."""
-    across: Array = positions[..., joints.index(f"left_{name}"), :] - positions[..., joints.index(f"right_{name}"), :]
+    across: Array = (
+        positions[..., joints.index(f"left_{name}"), :] - positions[..., joints.index(f"right_{name}"), :]
+    )
     return across
 
 

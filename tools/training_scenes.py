@@ -72,7 +72,11 @@ def main() -> None:
         start = 0.1 if motion.suffix == ".amc" else round(float(rng.uniform(2, 5)), 1)
         scene = Scene(
             rig=str(rig),
-            actors=(Actor(str(motion), start_s=start, look=200 + k, turn_deg=round(float(rng.uniform(0, 360)), 1)),),
+            actors=(
+                Actor(
+                    str(motion), start_s=start, look=200 + k, turn_deg=round(float(rng.uniform(0, 360)), 1)
+                ),
+            ),
             room=300 + k,
             seconds=SECONDS,
             rate_hz=RATE_HZ,

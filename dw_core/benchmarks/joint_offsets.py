@@ -1,6 +1,6 @@
 """Where a 2D network sees joints, learned on rendered people, whose joints are known.
 
-    python -m dw_core.benchmarks.joint_offsets out/training/[0-9][0-9] --json dw_core/backends/movenet_offsets.json
+    python -m dw_core.benchmarks.joint_offsets out/training/?? --json dw_core/backends/movenet_offsets.json
 
 Robust triangulation of all views is compared with the truth in the frames of the limbs; the median of each
 scene counts once, and the right side as the left's mirror image. The last quarter of the scenes only checks.

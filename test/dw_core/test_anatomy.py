@@ -153,5 +153,7 @@ def test_bad_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'openpose' are not known, expected none, movenet or a \.json file"):
+    with pytest.raises(
+        ConfigError, match=r"'openpose' are not known, expected none, movenet or a \.json file"
+    ):
         load_offsets("openpose")
