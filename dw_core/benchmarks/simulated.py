@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dw_core.benchmarks.keypoints import Scene, floor_middle, standing
+from dw_core.data import messages
 from dw_core.data.motion import Motion
 from dw_core.detector.draw import draw
 from dw_core.detector.model import load_model
@@ -22,8 +23,9 @@ from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array, Rig, project
 from dw_core.geometry.crop import Crop, crop_around, full_frame_crop, still_fits
 from dw_core.heatmaps.decode import decode
+from dw_core.heatmaps.render import render_gaussians
 from dw_core.skeleton import joint_set
-from dw_core.types import NS, Heatmaps
+from dw_core.types import NS, Float32Array, Heatmaps
 
 CELLS = 64
 MARGIN = 1.25  # of a crop around a person, as the system chooses it
@@ -76,11 +78,12 @@ class Simulated:
     scene: Scene
     crops: tuple[tuple[Crop, ...], ...]
     peaks: tuple[Peaks, ...]
+    draw: Callable[[Peaks, int], Float32Array]
 
     def heatmaps(self, tick: int) -> Heatmaps:
         """What the view that fires at a tick sees."""
         view = tick % len(self.scene.rig)
-        maps = draw(_part(self.peaks[view], slice(tick, tick + 1)), CELLS)[0]
+        maps = self.draw(_part(self.peaks[view], slice(tick, tick + 1)), CELLS)[0]
         return Heatmaps(
             self.scene.rig.names[view], self.scene.stamp_ns(tick), self.crops[view][tick], maps
         )
@@ -107,7 +110,8 @@ def simulated(
         _peaks(motion, rig, view, exact[view], crops[view], stamps_ns, truth, disturbance)
         for view in range(len(rig))
     )
-    found = [_decoded(*of_view, advance) for of_view in zip(peaks, crops, strict=True)]
+    drawn = draw if disturbance.gaussian_px is None else draw_gaussians
+    found = [_decoded(drawn, *of_view, advance) for of_view in zip(peaks, crops, strict=True)]
     pixels, covariance, confidence = (
         np.stack([seen[k] for seen in found], 1) for k in range(3)
     )
@@ -119,7 +123,14 @@ def simulated(
     scene = Scene(
         rig, joints, truth, pixels, covariance, confidence, stamps_ns, tick_ns, float(1 - inside.mean())
     )
-    return Simulated(scene, crops, peaks)
+    return Simulated(scene, crops, peaks, drawn)
+
+
+def draw_gaussians(peaks: Peaks, n: int) -> Float32Array:
+    """Maps (..., J, n, n) of the first peaks as a network's targets are drawn, rounded as the heatmap node
+    rounds them."""
+    maps = render_gaussians(peaks.cells, n, SIGMA_CELLS, peaks.height)
+    return messages.from_wire(messages.to_wire(maps))
 
 
 def ticks_of(motion: Motion, tick_ns: int, limit_s: float) -> int:
@@ -181,18 +192,21 @@ def _peaks(
     left, top, side = np.array([(crop.left, crop.top, crop.side) for crop in crops]).T[:, :, None]
     cells = np.stack((exact[..., 0] - left, exact[..., 1] - top), -1) * (CELLS / side)[..., None] - 0.5
     inside = (np.isfinite(cells) & (cells > -0.5) & (cells < CELLS - 0.5)).all(-1)
+    cells = np.where(inside[..., None], cells, CELLS / 2)
     if px is None:
         joints = joint_set(motion.joint_set)
         hidden = self_occlusion(joints, truth, rig[view].centre)
         return simulate(load_model(), joints, cells, stamps_ns / NS, hidden, inside, rng)
     height = np.where(inside, 1.0, 0.0)
-    cells = np.where(inside[..., None], cells, 0.0)
     sigma = np.full(height.shape, SIGMA_CELLS)
     return Peaks(cells, height, sigma, np.zeros_like(cells), np.zeros_like(height))
 
 
 def _decoded(
-    peaks: Peaks, crops: tuple[Crop, ...], advance: Callable[[int], None]
+    draw: Callable[[Peaks, int], Float32Array],
+    peaks: Peaks,
+    crops: tuple[Crop, ...],
+    advance: Callable[[int], None],
 ) -> tuple[Array, Array, Array]:
     """Pixels (T, J, 2), covariance (T, J, 2, 2), confidence (T, J) of one view's maps."""
     found = []

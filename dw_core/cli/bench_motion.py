@@ -91,21 +91,19 @@ def settings(args: argparse.Namespace) -> Settings:
     from dw_core.benchmarks.catalogue import METHODS
     from dw_core.benchmarks.motion import Settings
 
-    chosen = {name: None if args.methods == ALL else args.methods for name in ("methods",)}["methods"]
-    names = tuple(METHODS) if chosen is None else tuple(chosen.split(","))
-    weights = {"warper": args.warper, "mcc": args.mcc}
     return Settings(
         tick_ms=numbers("tick-ms", args.tick_ms, float),
         noise=tuple(args.noise.split(",")),
         jitter=numbers("jitter", args.jitter, float),
         drops=numbers("drops", args.drops, float),
         views=numbers("views", args.views, int),
-        methods=names,
+        methods=tuple(METHODS) if args.methods == ALL else tuple(args.methods.split(",")),
         modes=tuple(args.mode.split(",")),
         limit_s=args.limit_s,
         lag_ms=args.lag_ms,
         seed=args.seed,
-        **weights,
+        warper=args.warper,
+        mcc=args.mcc,
     )
 
 
