@@ -73,7 +73,8 @@ class Disturbance:
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A clip as keypoints (`scene`), and by view and tick the crops and peaks that its maps are drawn from."""
+    """A clip as keypoints (`scene`); by view and tick the crops and peaks of its maps, and how these are
+    drawn."""
 
     scene: Scene
     crops: tuple[tuple[Crop, ...], ...]
@@ -84,9 +85,7 @@ class Simulated:
         """What the view that fires at a tick sees."""
         view = tick % len(self.scene.rig)
         maps = self.draw(_part(self.peaks[view], slice(tick, tick + 1)), CELLS)[0]
-        return Heatmaps(
-            self.scene.rig.names[view], self.scene.stamp_ns(tick), self.crops[view][tick], maps
-        )
+        return Heatmaps(self.scene.rig.names[view], self.scene.stamp_ns(tick), self.crops[view][tick], maps)
 
 
 def _part(peaks: Peaks, ticks: slice) -> Peaks:
@@ -112,9 +111,7 @@ def simulated(
     )
     drawn = draw if disturbance.gaussian_px is None else draw_gaussians
     found = [_decoded(drawn, *of_view, advance) for of_view in zip(peaks, crops, strict=True)]
-    pixels, covariance, confidence = (
-        np.stack([seen[k] for seen in found], 1) for k in range(3)
-    )
+    pixels, covariance, confidence = (np.stack([seen[k] for seen in found], 1) for k in range(3))
     lost = _rng(disturbance, motion, len(rig) + 1).random(pixels.shape[:2]) < disturbance.drops
     pixels[lost], covariance[lost], confidence[lost] = np.nan, np.nan, 0.0
     sizes = np.array([(camera.width, camera.height) for camera in rig])[:, None, None]
@@ -166,7 +163,7 @@ def _crops(rig: Rig, view: int, stamps_ns: npt.NDArray[np.int64], truth: Array) 
     known = np.maximum(np.arange(len(truth)) - 1, 0)
     expected = truth[known] + velocity[known] * (stamps_ns - stamps_ns[known])[:, None, None]
     crop = full_frame_crop(camera.width, camera.height)
-    crops = []
+    crops: list[Crop] = []
     for pixels in project(camera, expected):
         if not crops or not still_fits(crop, pixels, MARGIN):
             crop = crop_around(pixels, MARGIN) or crop
