@@ -1,6 +1,8 @@
 """Pictures of the motion benchmark, from what its JSON holds.
 
-python -m dw_core.evaluation.motion_plots docs/images docs/results/motion.json docs/results/motion_*.json
+python -m dw_core.evaluation.motion_plots docs/images docs/results/motion_*.json
+
+draws the error against what each of these runs varies.
 """
 
 from __future__ import annotations
@@ -38,21 +40,26 @@ STYLES = {"causal": "-", "window": "--"}
 
 
 def plot_all(result: dict[str, Any], folder: Path) -> list[Path]:
-    """All pictures that a result gives: the error against each thing that is varied, bars by joint and by
-    sequence, the way of a wrist. Raises ConfigError for a folder that cannot be written."""
+    """All pictures that a result gives: those of `plot_varied`, bars by joint and by sequence, the way of a
+    wrist. Raises ConfigError for a folder that cannot be written."""
+    drawn = {"joints": _joints(result), "sequences": _sequences(result), "way": _way(result)}
+    return plot_varied(result, folder) + _saved(drawn, folder)
+
+
+def plot_varied(result: dict[str, Any], folder: Path) -> list[Path]:
+    """The error against each thing that the runs of a result vary. Raises ConfigError as `plot_all`."""
+    return _saved({name: _against(result, name) for name in varied(result)}, folder)
+
+
+def _saved(drawn: dict[str, Any], folder: Path) -> list[Path]:
+    """Where figures by name were written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--plots: {folder} cannot be made ({error.strerror})") from error
-    drawn = {f"motion_{name}": _against(result, name) for name in varied(result)}
-    drawn |= {
-        "motion_joints": _joints(result),
-        "motion_sequences": _sequences(result),
-        "motion_way": _way(result),
-    }
     paths = []
     for name, figure in drawn.items():
-        paths.append(folder / f"{name}.png")
+        paths.append(folder / f"motion_{name}.png")
         _save(figure, paths[-1])
     return paths
 
@@ -185,10 +192,5 @@ def _way(result: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    for number, path in enumerate(sys.argv[2:]):
-        measured = json.loads(Path(path).read_text())
-        if number == 0:
-            plot_all(measured, Path(sys.argv[1]))
-        else:
-            for name in varied(measured):
-                _save(_against(measured, name), Path(sys.argv[1]) / f"motion_{name}.png")
+    for path in sys.argv[2:]:
+        plot_varied(json.loads(Path(path).read_text()), Path(sys.argv[1]))

@@ -76,9 +76,9 @@ def test_plain_methods_are_as_old_as_they_say(rig, make_walker):
     between = linear_per_view(seen)
     error = np.linalg.norm(between[3:-3] - seen.truth[3:-3], axis=-1)
     assert error.max() < 0.01 and error.mean() < 0.1 * behind.mean()
-    # two ticks of a round are exposed at once: what is nearest is at most half a round away
+    # pixels are at most half a round away, in either direction
     nearest = np.linalg.norm(dlt_nearest(seen)[3:-3, 0] - seen.truth[3:-3, 0], axis=-1)
-    assert nearest.mean() < 0.5 * behind.mean()
+    assert nearest.mean() < 0.7 * behind.mean()
     ahead = np.linalg.norm(extrapolated_per_view(seen)[8:, 0] - seen.truth[8:, 0], axis=-1)
     assert ahead.max() < 0.5e-3, "the pelvis goes straight on"
     rounds = dlt_round_hold(seen)

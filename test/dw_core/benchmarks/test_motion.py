@@ -51,7 +51,7 @@ def test_figures_of_known_errors(seen):
     expected = {
         "one": {"mpjpe_root_mm": 1.0, "mpjpe_abs_mm": 1.0, "velocity_error_mm_s": 0.0, "pck_150": 1.0},
         "far": {"mpjpe_root_mm": 200 / 17, "pck_150": 16 / 17, "auc": 16 / 17},
-        "shifted": {"mpjpe_root_mm": 0.0, "mpjpe_abs_mm": 50.0, "p_mpjpe_mm": 0.0, "auc": 1.0},
+        "shifted": {"mpjpe_root_mm": 0.0, "mpjpe_abs_mm": 50.0, "p_mpjpe_mm": 0.0},
         # 2 mm to and fro every 20 ms
         "shaking": {"mpjpe_abs_mm": 1.0, "velocity_error_mm_s": 100.0, "acceleration_error_mm_s2": 1e4},
         "larger": {"p_mpjpe_mm": 0.0},
@@ -117,7 +117,8 @@ def test_how_late_each_method_is():
     assert {lag for (_, mode), lag in late.items() if mode == "causal"} == {0}
     window = {name: lag for (name, mode), lag in late.items() if mode == "window"}
     assert window == {
-        "slerp": 3, "mcc": 3, "linear": 3, "copy": 2, "epipolar": 2, "warper": 2, "tracker": 10, "pipeline": 10,
+        "slerp": 3, "mcc": 3, "linear": 3, "copy": 2, "epipolar": 2, "warper": 2, "tracker": 10,
+        "pipeline": 10,
     }  # fmt: skip
 
 
@@ -170,8 +171,9 @@ def test_json_states_the_protocol(done, rig):
     result = done[0]
     assert (result["schema_version"], result["benchmark"]) == (2, "motion")
     assert result["command"] == (
-        "dw bench motion --motion clips --rig rig.yaml --subject S9 --tick-ms 40,20 --noise detector --jitter 0 "
-        "--drops 0 --views 0 --methods all --mode causal,window --limit-s 60.0 --lag-ms 200.0 --seed 5"
+        "dw bench motion --motion clips --rig rig.yaml --subject S9 --tick-ms 40,20 --noise detector "
+        "--jitter 0 --drops 0 --views 0 --methods all --mode causal,window --limit-s 60.0 --lag-ms 200.0 "
+        "--seed 5"
     )
     protocol = result["protocol"]
     assert protocol["cameras"] == [f"{camera.name}, 1000x1000" for camera in rig]
@@ -223,7 +225,7 @@ def test_the_table_is_that_of_the_json(done):
     assert "limbs stretch: clips/fast.npz" in text, "its legs swing without bending"
     markdown = varied_table(result)
     assert "| relative / absolute, mm | tick ms 40.0 | tick ms 20.0 |" in markdown
-    assert markdown.count("\n| ") == len(pooled) // 2 + 1
+    assert markdown.count("\n| ") == len(pooled) // 2 + 2
     assert number(None).strip() == "-"
 
 
