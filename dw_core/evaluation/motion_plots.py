@@ -16,7 +16,6 @@ import matplotlib
 import numpy as np
 
 from dw_core.benchmarks.catalogue import METHODS
-from dw_core.errors import ConfigError
 from dw_core.evaluation.motion_report import POOLED, RUN, entries, label, run_title, runs, varied
 
 matplotlib.use("Agg")
@@ -41,36 +40,25 @@ STYLES = {"causal": "-", "window": "--"}
 
 def plot_all(result: dict[str, Any], folder: Path) -> list[Path]:
     """All pictures that a result gives: those of `plot_varied`, bars by joint and by sequence, the way of a
-    wrist. Raises ConfigError for a folder that cannot be written."""
+    wrist."""
     drawn = {"joints": _joints(result), "sequences": _sequences(result), "way": _way(result)}
     return plot_varied(result, folder) + _saved(drawn, folder)
 
 
 def plot_varied(result: dict[str, Any], folder: Path) -> list[Path]:
-    """The error against each thing that the runs of a result vary. Raises ConfigError as `plot_all`."""
+    """The error against each thing that the runs of a result vary."""
     return _saved({name: _against(result, name) for name in varied(result)}, folder)
 
 
 def _saved(drawn: dict[str, Any], folder: Path) -> list[Path]:
     """Where figures by name were written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--plots: {folder} cannot be made ({error.strerror})") from error
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in drawn.items():
         paths.append(folder / f"motion_{name}.png")
-        _save(figure, paths[-1])
-    return paths
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        figure.savefig(path, dpi=110, bbox_inches="tight")
-    except OSError as error:
-        raise ConfigError(f"--plots: {path} cannot be written ({error.strerror})") from error
-    finally:
+        figure.savefig(paths[-1], dpi=110, bbox_inches="tight")
         plt.close(figure)
+    return paths
 
 
 def _against(result: dict[str, Any], name: str) -> Any:
