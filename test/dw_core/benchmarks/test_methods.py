@@ -1,10 +1,13 @@
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dw_core.benchmarks.catalogue import ON_KEYPOINTS
-from dw_core.benchmarks.interpolation import slerp, tree, turned
+from dw_core.benchmarks.interpolation import mcc, slerp, tree, turned
 from dw_core.benchmarks.judging import figures, judge, judged_ticks
 from dw_core.benchmarks.keypoints import Noise, scene
 from dw_core.benchmarks.methods import (
@@ -23,6 +26,8 @@ from dw_core.benchmarks.methods import (
 )
 from dw_core.data.motion import load_motion
 from dw_core.data.rigs import load_h36m
+from dw_core.errors import ConfigError
+from dw_core.geometry.camera import project
 from dw_core.skeleton import COCO17, H36M17
 
 EXACT = Noise(px=1e-7, outliers=0.0)
@@ -184,8 +189,6 @@ def test_irregular_ticks_are_taken_at_their_times(rig, make_walker):
     motion = make_walker(swing=0.0)
     straight = motion.at(times / 1e9)
     shift = seen.truth[0, 0] - motion.at([0.5])[0, 0]
-    from dw_core.geometry.camera import project
-
     pixels = np.stack([project(camera, straight + shift) for camera in rig], 1)
     late = replace(seen, truth=straight + shift, pixels=pixels, stamps_ns=times)
     for method in (linear_per_view, extrapolated_per_view, slerp):
@@ -207,6 +210,29 @@ def test_bones_turn_evenly_between_key_frames(rig, make_walker):
     steps = np.arccos((unit[4:8] * unit[5:9]).sum(-1))
     np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
     assert steps[0] > 1e-3
+
+
+def test_a_network_between_key_frames_is_asked_for_its_five_poses(rig, make_walker, monkeypatch):
+    """A network that gives what lies on a line is linear, and one that is off by so much is off."""
+
+    def between(weights, joints, first, last):
+        assert weights == Path("mcc.safetensors") and joints is H36M17
+        part = np.arange(1, 6)[:, None, None] / 6
+        return (1 - part) * first[:, None] + part * last[:, None] + off
+
+    monkeypatch.setitem(sys.modules, "dw_core.training.mcc", SimpleNamespace(between=between))
+    seen = scene(make_walker(swing=0.0), rig, 20, 1.0, EXACT)
+    off = 0.0
+    straight = mcc(seen, Path("mcc.safetensors"))
+    np.testing.assert_allclose(straight[:49], seen.truth[:49], atol=1e-6)
+    assert np.isnan(straight[49:]).all()
+    off = 0.006
+    bent = mcc(seen, Path("mcc.safetensors")) - seen.truth
+    # a quarter of the way is half-way between the network's first and second pose; key frames are kept
+    np.testing.assert_allclose(bent[4:9, 0, 0], [0, 0.006, 0.006, 0.006, 0], atol=1e-6)
+    monkeypatch.setitem(sys.modules, "dw_core.training.mcc", None)
+    with pytest.raises(ConfigError, match=r"method mcc needs .*: pip install -r requirements/train\.txt"):
+        mcc(seen, Path("mcc.safetensors"))
 
 
 def test_a_quarter_turn_and_its_limits():
