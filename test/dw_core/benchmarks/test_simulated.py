@@ -8,8 +8,8 @@ import pytest
 from dw_core.benchmarks import map_methods
 from dw_core.benchmarks.catalogue import estimates
 from dw_core.benchmarks.map_methods import from_maps, packaged_warper
-from dw_core.benchmarks.methods import dlt_interleaved, dlt_nearest, track
-from dw_core.benchmarks.simulated import CELLS, Disturbance, placed, simulated
+from dw_core.benchmarks.methods import dlt_full, dlt_interleaved, dlt_nearest, track
+from dw_core.benchmarks.simulated import CELLS, Disturbance, placed, projected, simulated
 from dw_core.errors import ConfigError
 from dw_core.fusion.fast_warper_cpu import parameter_shapes
 from dw_core.fusion.weights import WarperWeights, save_weights
@@ -106,6 +106,21 @@ def test_lost_exposures_are_lost(rig, make_walker):
 def test_who_walks_out_of_the_images_is_seen_on(rig, make_walker):
     seen = see(make_walker(3.0, velocity=(1.5, 0.0, 0.0)), rig)
     assert seen.scene.outside > 0.02 and np.isfinite(seen.scene.pixels).all()
+
+
+def test_who_is_where_no_lens_model_reaches_is_not_seen(rig, make_walker):
+    """Behind a camera, or far beside it: those views are empty, the others go on."""
+    points = np.array([[0.0, 0.0, 1.0], [9.0, 9.0, 1.0], [1.2, 9.0, 1.0]])
+    there = np.isfinite(projected(rig[0], points)).all(-1)
+    assert there.tolist() == [True, False, False]
+    np.testing.assert_allclose(projected(rig[0], points[0]), project(rig[0], points[0]))
+    folded = rig[0].centre + rig[0].R.T @ np.array([2.5, 0.0, 1.0])
+    assert np.isfinite(project(rig[0], folded)).all() and np.isnan(projected(rig[0], folded)).all()
+    seen = see(make_walker(4.0, velocity=(0.0, 4.0, 0.0)), rig)
+    assert 0.5 < seen.scene.exposed.mean() < 1
+    dlt = dlt_full(seen.scene)
+    known = np.isfinite(dlt).all(-1)
+    assert known.mean() > 0.8 and np.linalg.norm(dlt - seen.scene.truth, axis=-1)[known].max() < 0.05
 
 
 def test_a_motion_is_bounded_in_its_middle(rig, make_walker):
