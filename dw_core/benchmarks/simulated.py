@@ -115,6 +115,7 @@ def simulated(
     found = [_decoded(drawn, *of_view, advance) for of_view in zip(peaks, crops, strict=True)]
     pixels, covariance, confidence = (np.stack([seen[k] for seen in found], 1) for k in range(3))
     lost = _rng(disturbance, motion, len(rig) + 1).random(pixels.shape[:2]) < disturbance.drops
+    lost |= ~np.isfinite(np.stack(exact, 1)).any((2, 3))  # whom the view cannot see at all
     pixels[lost], covariance[lost], confidence[lost] = np.nan, np.nan, 0.0
     sizes = np.array([(camera.width, camera.height) for camera in rig])[:, None, None]
     inside = ((np.stack(exact) > -0.5) & (np.stack(exact) < sizes - 0.5)).all(-1)

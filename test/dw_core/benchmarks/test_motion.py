@@ -18,7 +18,7 @@ from dw_core.benchmarks.judging import FIGURES, figures, joint_figures, judge, j
 from dw_core.benchmarks.keypoints import Noise, scene
 from dw_core.benchmarks.motion import Settings, combinations, measure, sequence_names
 from dw_core.data.motion import save_motion
-from dw_core.data.rigs import save_rig
+from dw_core.data.rigs import load_h36m, save_rig
 from dw_core.errors import ConfigError
 from dw_core.evaluation.motion_plots import plot_all
 from dw_core.evaluation.motion_report import motion_table, number, varied_table
@@ -278,6 +278,23 @@ def test_joints_of_coco_are_scored_from_the_middle_of_the_hips(tmp_path, rig, pe
     assert pooled["dlt"]["mpjpe_abs_mm"] < 0.2 and set(pooled["dlt"]["joints_abs_mm"]) == set(COCO17.joints)
     assert pooled["pipeline"]["mpjpe_abs_mm"] < 10 and result["sequences"][0]["joint_set"] == "coco17"
     assert result["sequences"][0]["limbs_constant"]
+
+
+def test_the_system_on_motion_capture(shared_data):
+    """Without noise heatmaps lose nothing, and with a network's errors the system beats stale maps."""
+    rig = load_h36m(shared_data / "rigs/h36m_cameras.json", "S9")
+    files = [shared_data / name for name in ("cmu_mocap/03/03_03.amc", "cmu_mocap_bvh/martial/07.bvh")]
+    methods = ("dlt", "copy", "pipeline")
+    settings = Settings(noise=("none", "detector"), methods=methods, limit_s=2.0)
+    result = measure(files, rig, settings, "", progress=False)
+    pooled = {(e["noise"], e["method"], e["mode"]): e for e in result["results"] if e["sequence"] == "all"}
+    assert pooled["none", "dlt", "causal"]["mpjpe_abs_mm"] < 0.2
+    for figure in ("mpjpe_root_mm", "mpjpe_abs_mm", "velocity_error_mm_s"):
+        copy, *pipeline = (
+            pooled["detector", method, mode][figure]
+            for method, mode in (("copy", "causal"), ("pipeline", "causal"), ("pipeline", "window"))
+        )
+        assert pipeline[1] < pipeline[0] < copy, figure
 
 
 def test_pictures_of_what_gives_nothing(done, tmp_path):

@@ -116,7 +116,9 @@ def test_who_is_where_no_lens_model_reaches_is_not_seen(rig, make_walker):
     np.testing.assert_allclose(projected(rig[0], points[0]), project(rig[0], points[0]))
     folded = rig[0].centre + rig[0].R.T @ np.array([2.5, 0.0, 1.0])
     assert np.isfinite(project(rig[0], folded)).all() and np.isnan(projected(rig[0], folded)).all()
-    seen = see(make_walker(4.0, velocity=(0.0, 4.0, 0.0)), rig)
+    away = make_walker(4.0, velocity=(0.0, 4.0, 0.0))
+    assert 0.5 < see(away, rig, "detector").scene.exposed.mean() < 1
+    seen = see(away, rig)
     assert 0.5 < seen.scene.exposed.mean() < 1
     dlt = dlt_full(seen.scene)
     known = np.isfinite(dlt).all(-1)
