@@ -92,7 +92,9 @@ def estimates(
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
     if any(name == "tracker" for name, _ in wanted):
-        causal, window = methods.track(seen.scene, lag_ticks)
+        # what lies behind the clip's end is not smoothed
+        smoothed = ("tracker", "window") in wanted
+        causal, window = methods.track(seen.scene, lag_ticks if smoothed else len(seen.scene))
         found |= {("tracker", "causal"): causal, ("tracker", "window"): window}
     found |= from_maps(seen, set(wanted), warper, lag_ticks, advance)
     return {key: found[key] for key in wanted if key in found}

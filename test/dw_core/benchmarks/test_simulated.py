@@ -165,6 +165,15 @@ def test_the_pipeline_gives_what_its_tracker_gives(exact):
         np.testing.assert_allclose(found["pipeline", mode][20:-5], poses[20:-5], atol=1e-9)
 
 
+def test_methods_are_those_asked_for_in_that_order(exact):
+    both = estimates(exact, (("tracker", "window"), ("dlt", "causal"), ("tracker", "causal")), 5, None, None)
+    assert list(both) == [("tracker", "window"), ("dlt", "causal"), ("tracker", "causal")]
+    assert np.isfinite(both["tracker", "window"][20:-5]).all()
+    alone = estimates(exact, (("tracker", "causal"), ("mcc", "window")), 5, None, None)
+    assert list(alone) == [("tracker", "causal")]
+    np.testing.assert_array_equal(alone["tracker", "causal"], both["tracker", "causal"])
+
+
 def test_no_stage_sees_more_than_it_may(exact, still):
     expected = from_maps(exact, STAGES, still, 5, quiet)
     tick = 42
