@@ -125,17 +125,18 @@ def _padded(errors: Array, length: int) -> Array:
 
 
 def figures(clips: Sequence[Judged[K]]) -> dict[K, dict[str, Any]]:
-    """Every method's figures over all joints of all ticks of some clips that are compared (NaN when there are
-    none), how many those are, and its coverage: the part of the judged joints that it gives."""
+    """Every method's figures over all joints of all ticks that are compared (NaN when there are none) in the
+    clips on which it ran, how many those are, and its coverage: the part of the judged joints that it
+    gives."""
     out: dict[K, dict[str, Any]] = {}
-    for name in clips[0].errors:
-        errors = {figure: [clip.errors[name][figure] for clip in clips] for figure in FIGURES}
-        out[name] = {
-            figure: factor * _mean(np.concatenate(errors[figure])) for figure, factor in FIGURES.items()
-        }
-        out[name]["frames"] = sum(len(clip.given[name]) for clip in clips)
-        out[name]["compared"] = int(sum(np.isfinite(e).sum() for e in errors["mpjpe_abs_mm"]))
-        out[name]["coverage"] = float(np.concatenate([clip.given[name] for clip in clips]).mean())
+    for name in dict.fromkeys(name for clip in clips for name in clip.errors):
+        mine = [clip for clip in clips if name in clip.errors]
+        errors = {figure: np.concatenate([clip.errors[name][figure] for clip in mine]) for figure in FIGURES}
+        given = np.concatenate([clip.given[name] for clip in mine])
+        out[name] = {figure: factor * _mean(errors[figure]) for figure, factor in FIGURES.items()}
+        out[name]["frames"] = len(given)
+        out[name]["compared"] = int(np.isfinite(errors["mpjpe_abs_mm"]).sum())
+        out[name]["coverage"] = float(given.mean())
     return out
 
 
@@ -143,7 +144,7 @@ def joint_figures(clips: Sequence[Judged[K]], name: K, figure: str) -> dict[str,
     """One of a method's figures joint by joint, over the clips that have the joint."""
     values: dict[str, list[Array]] = {}
     for clip in clips:
-        for j, joint in enumerate(clip.joints.joints):
+        for j, joint in enumerate(clip.joints.joints if name in clip.errors else ()):
             values.setdefault(joint, []).append(clip.errors[name][figure][:, j])
     return {joint: FIGURES[figure] * _mean(np.concatenate(errors)) for joint, errors in values.items()}
 

@@ -140,7 +140,7 @@ def measure(
         else:
             clips[file] = motion
     if not clips:
-        raise ConfigError(f"no clip can be judged: {left_out[0]['file']}: {left_out[0]['why']}")
+        raise ConfigError(f"no clip can be judged: {left_out[-1]['file']}: {left_out[-1]['why']}")
     names = dict(zip(clips, sequence_names(list(clips)), strict=True))
     result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "benchmark": "motion", "command": command}
     result["protocol"] = protocol(rig, settings)

@@ -87,6 +87,11 @@ def test_clips_count_by_their_joints(seen):
     clips = [judge(seen, {"a": near}, range(50, 80)), judge(seen, {"a": far}, range(50, 60))]
     assert figures(clips)["a"]["mpjpe_abs_mm"] == pytest.approx((30 * 10 + 10 * 30) / 40)
     other = replace(clips[1], joints=COCO17)
+    alone = judge(seen, {"a": near, "b": far}, range(50, 60))
+    found = figures([clips[0], alone])
+    assert (found["a"]["frames"], found["b"]["frames"]) == (40, 10), "a method that ran on one of them"
+    assert found["b"]["mpjpe_abs_mm"] == pytest.approx(30.0)
+    assert joint_figures([clips[0], alone], "b", "mpjpe_abs_mm")["neck"] == pytest.approx(30.0)
     by_joint = joint_figures([clips[0], other], "a", "mpjpe_abs_mm")
     assert by_joint["pelvis"] == pytest.approx(10) and by_joint["left_eye"] == pytest.approx(30)
     assert by_joint["left_knee"] == pytest.approx(15)
@@ -320,7 +325,7 @@ def test_pictures_of_what_gives_nothing(done, tmp_path):
         (("--methods", "mcc"), "method mcc has no weights for joints h36m17, give --mcc FILE"),
         (("--methods", "dlt", "--mode", "window"), "methods dlt have no mode window"),
         (("--mode", "later"), "unknown mode 'later', expected some of causal, window"),
-        (("--tick-ms", "500"), "no clip can be judged: clips/twin.npz: holds the same"),
+        (("--tick-ms", "500"), "no clip can be judged: clips/slow.npz: 1.50 s of it leave 0 ticks"),
         (("--motion", "nowhere"), "nowhere: there is no motion file"),
         (("--rig", "none.json"), "none.json: it cannot be read"),
         (("--warper", "none.safetensors"), "Warper weights none.safetensors do not exist"),
