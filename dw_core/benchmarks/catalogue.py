@@ -9,8 +9,7 @@ from typing import Literal
 
 from dw_core.benchmarks import interpolation, methods
 from dw_core.benchmarks.keypoints import Scene
-from dw_core.benchmarks.map_methods import from_maps
-from dw_core.benchmarks.simulated import Simulated
+from dw_core.benchmarks.map_methods import Seen, from_maps
 from dw_core.geometry.camera import Array
 from dw_core.pipeline import Mode
 
@@ -36,6 +35,7 @@ METHODS = {
     "dlt_weighted": Method("full", ("causal",), "the same, rows times the network's confidence"),
     "robust": Method("full", ("causal",), "robust triangulation of all views at every tick"),
     "sync_hold": Method("sync", ("causal",), "plain DLT of all views at every M-th tick, held in between"),
+    "sync_tracker": Method("sync", BOTH, "the tracker, on the joints of all views at every M-th tick"),
     "slerp": Method("sync", ("window",), "bones turned evenly between these"),
     "mcc": Method("sync", ("window",), "a trained network between these", needs="mcc"),
     "copy": Method("interleaved", BOTH, "plain DLT of every view's newest (window: nearest) maps"),
@@ -72,14 +72,14 @@ def latency_ticks(key: Key, views: int, lag_ticks: int) -> int:
     name, mode = key
     if mode == "causal":
         return 0
-    if name in ("tracker", "pipeline"):
+    if name in ("tracker", "sync_tracker", "pipeline"):
         return lag_ticks
     # the next key frame, or the view's next exposure; centred sets come with the first tick that is too late
     return views - 1 if name in ("slerp", "mcc", "linear") else (views - 1) // 2 + 1
 
 
 def estimates(
-    seen: Simulated,
+    seen: Seen,
     wanted: tuple[Key, ...],
     lag_ticks: int,
     warper: Path | None,
@@ -91,10 +91,13 @@ def estimates(
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
-    if any(name == "tracker" for name, _ in wanted):
-        # what lies behind the clip's end is not smoothed
-        smoothed = ("tracker", "window") in wanted
-        causal, window = methods.track(seen.scene, lag_ticks if smoothed else len(seen.scene))
-        found |= {("tracker", "causal"): causal, ("tracker", "window"): window}
+    for name in ("tracker", "sync_tracker"):
+        if any(one == name for one, _ in wanted):
+            # what lies behind the clip's end is not smoothed
+            smoothed = (name, "window") in wanted
+            causal, window = methods.track(
+                seen.scene, lag_ticks if smoothed else len(seen.scene), sync=name == "sync_tracker"
+            )
+            found |= {(name, "causal"): causal, (name, "window"): window}
     found |= from_maps(seen, set(wanted), warper, lag_ticks, advance)
     return {key: found[key] for key in wanted if key in found}

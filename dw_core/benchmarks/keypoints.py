@@ -71,12 +71,17 @@ class Scene:
         turn = np.arange(len(self))[:, None] % M == np.arange(M)
         return np.asarray(self.exposed & turn)
 
+    @property
+    def synchronous(self) -> npt.NDArray[np.bool_]:
+        """Which views (T, M) saw something at which tick, where all fire together at every M-th."""
+        together = np.arange(len(self))[:, None] % len(self.rig) == 0
+        return np.asarray(self.exposed & together)
+
     def stamp_ns(self, tick: int) -> int:
         return int(self.stamps_ns[tick])
 
-    def seen(self, tick: int) -> Skeleton2D:
-        """What the view that fires at a tick observes."""
-        view = tick % len(self.rig)
+    def seen(self, tick: int, view: int) -> Skeleton2D:
+        """What a view that fires at a tick observes."""
         at = tick, view
         return Skeleton2D(
             self.rig.names[view],

@@ -8,17 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.methods import dlt_of_seen, lookahead_ns
-from dw_core.benchmarks.simulated import Simulated
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import Array
 from dw_core.interleave.window import Window, WindowSettings
 from dw_core.pipeline import InterleavedPipeline, Mode, Triangulation
 from dw_core.types import NS, DenseSet, Heatmaps
+
+
+class Seen(Protocol):
+    """A clip as methods are given it."""
+
+    @property
+    def scene(self) -> Scene:
+        """As keypoints, of all views at every tick."""
+
+    def heatmaps(self, tick: int) -> Heatmaps:
+        """What the view that fires at a tick sees."""
+
 
 FUSION = Path(__file__).parent.parent / "fusion"
 
@@ -29,7 +42,7 @@ def packaged_warper(joint_set: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def exposures(seen: Simulated, advance: Callable[[int], None]) -> Iterator[Heatmaps]:
+def exposures(seen: Seen, advance: Callable[[int], None]) -> Iterator[Heatmaps]:
     """What the views that fire see, in order; lost exposures are left out."""
     fired = np.asarray(seen.scene.fired.any(1))
     for tick in range(len(fired)):
@@ -43,7 +56,7 @@ class Fusions:
 
     causal: filled with each view's newest maps; window: with those nearest in time."""
 
-    def __init__(self, seen: Simulated, mode: Mode, weights: Path | None) -> None:
+    def __init__(self, seen: Seen, mode: Mode, weights: Path | None) -> None:
         scene = seen.scene
         self._scene = scene
         wait_ns = lookahead_ns(scene) if mode == "window" else 0
@@ -74,7 +87,7 @@ class Fusions:
 class Piped:
     """The pipeline as users run it. Poses of lost exposures do not come."""
 
-    def __init__(self, seen: Simulated, mode: Mode, weights: Path | None, lag_s: float) -> None:
+    def __init__(self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float) -> None:
         scene = seen.scene
         self._ticks = {int(stamp): tick for tick, stamp in enumerate(scene.stamps_ns)}
         self._poses = np.full(scene.truth.shape, np.nan)
@@ -96,7 +109,7 @@ class Piped:
 
 
 def from_maps(
-    seen: Simulated,
+    seen: Seen,
     wanted: set[tuple[str, Mode]],
     weights: Path | None,
     lag_ticks: int,

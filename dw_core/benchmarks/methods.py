@@ -136,17 +136,21 @@ def pixels_at(scene: Scene, ticks: Ticks) -> Array:
     return np.where(there[..., None, None], pixels, np.nan)
 
 
-def track(scene: Scene, lag_ticks: int, model: BodyModel | None = None) -> tuple[Array, Array]:
+def track(
+    scene: Scene, lag_ticks: int, model: BodyModel | None = None, sync: bool = False
+) -> tuple[Array, Array]:
     """Poses (T, J, 3) of the tracker at every tick: at once, and `lag_ticks` ticks later (NaN for those
-    that the clip ends before). `model`: another one than the tracker's own."""
+    that the clip ends before). `model`: another one than the tracker's own. `sync`: views do not take turns;
+    all of them fire at every M-th tick."""
+    stamps = scene.stamps_ns
+    fired = scene.synchronous if sync else scene.fired
     # at least the lag itself must be remembered, also where ticks are irregular
-    stamps, fired = scene.stamps_ns, scene.fired
     lag_ns = int((stamps[lag_ticks:] - stamps[: len(stamps) - lag_ticks]).max(initial=scene.tick_ns))
     tracker = SkeletonTracker(scene.rig, scene.joints, TrackerSettings(lag_s=lag_ns / NS), model)
     causal, window = np.full(scene.truth.shape, np.nan), np.full(scene.truth.shape, np.nan)
     for tick in range(len(scene)):
-        if fired[tick].any():
-            tracker.update(scene.seen(tick))
+        for view in np.flatnonzero(fired[tick]):
+            tracker.update(scene.seen(tick, int(view)))
         causal[tick] = tracker.at(scene.stamp_ns(tick)).positions
         if tick >= lag_ticks:
             window[tick - lag_ticks] = tracker.smoothed(scene.stamp_ns(tick - lag_ticks)).positions

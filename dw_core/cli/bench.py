@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 
-from dw_core.cli import bench_gpu, bench_models, bench_motion, bench_nodes, bench_rendered, bench_speed
+from dw_core.cli import (
+    bench_footage,
+    bench_gpu,
+    bench_models,
+    bench_motion,
+    bench_nodes,
+    bench_rendered,
+    bench_speed,
+)
 
 BENCHMARKS = {
     "speed": bench_speed,
@@ -13,6 +21,7 @@ BENCHMARKS = {
     "gpu": bench_gpu,
     "motion": bench_motion,
     "models": bench_models,
+    "footage": bench_footage,
     "rendered": bench_rendered,
 }
 

@@ -65,10 +65,10 @@ def _as_delivered(camera: Camera) -> Camera:
     return shifted(scaled, 0, black, columns, camera.height)
 
 
-def observe(rig: Rig, footage: Footage, progress: bool = True) -> list[list[Skeleton2D]]:
-    """Joints of every frame of every view (M lists of T), each view following the person by itself."""
+def look(rig: Rig, footage: Footage, progress: bool = True) -> list[list[Heatmaps]]:
+    """Heatmaps of every frame of every view (M lists of T), each view following the person by itself."""
     network = Movenet(assets.movenet("float32"), threads=2)  # the same file on every machine
-    joints: list[list[Skeleton2D]] = []
+    views: list[list[Heatmaps]] = []
     for camera in rig:
         crops, frames = PersonCrop(camera), footage.frames(camera.name)
         last: Skeleton2D | None = None
@@ -79,11 +79,11 @@ def observe(rig: Rig, footage: Footage, progress: bool = True) -> list[list[Skel
                 pixels = decode_jpeg(footage.jpeg(camera.name, index))
                 crop, _ = crops.next(stamp_ns, None, last)
                 maps = network.infer(ImageFrame(camera.name, stamp_ns, pixels), crop)
-                last = Heatmaps(camera.name, stamp_ns, crop, maps).joints
-                seen.append(last)
+                seen.append(Heatmaps(camera.name, stamp_ns, crop, maps))
+                last = seen[-1].joints
                 advance(1)
-        joints.append(seen[CLOSING_IN:])
-    return joints
+        views.append(seen[CLOSING_IN:])
+    return views
 
 
 def fit_principal_points(rig: Rig, pixels: Array, confidence: Array) -> Rig:
@@ -127,9 +127,9 @@ def main(path: Path, report: Path | None) -> None:
     """Make the rig file and say what the fit moved; measure what that is worth if a report is wanted."""
     calibrated, delivered = load_qualisys(assets.calibration()), delivered_rig(assets.calibration())
     footage = Footage.open(assets.footage(), delivered.names)
-    joints = observe(delivered, footage)
-    pixels = np.array([[s.pixels for s in view] for view in joints])
-    confidence = np.array([[s.confidence for s in view] for view in joints])
+    views = look(delivered, footage)
+    pixels = np.array([[maps.joints.pixels for maps in view] for view in views])
+    confidence = np.array([[maps.joints.confidence for maps in view] for view in views])
     M = len(delivered)
     fitted = fit_principal_points(delivered, pixels.reshape(M, -1, 2), confidence.reshape(M, -1))
     save_rig(fitted, path, COMMENT)

@@ -1,0 +1,45 @@
+"""`dw bench footage`: the system on real video, against all that the cameras saw."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from dw_core.cli.bench_output import add_json, refuse_early, write_json
+
+SUMMARY = "the system on the demo's video, against all views at every frame"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `dw bench footage`."""
+    parser.add_argument(
+        "--source", type=Path, help="folder of synchronous video or images (default: what `dw fetch` brings)"
+    )
+    parser.add_argument(
+        "--rig", type=Path, required=True, help="its rig file, as config/rigs/balance_beam.yaml"
+    )
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table, write JSON. Raises DwError for bad input."""
+    from dw_core.benchmarks.footage import measure, watched
+    from dw_core.data import assets
+    from dw_core.data.balance_beam import look
+    from dw_core.data.footage import Footage
+    from dw_core.data.rigs import load_rig
+    from dw_core.evaluation.footage_report import footage_table
+    from dw_core.progress import bar
+
+    refuse_early(args)
+    rig = load_rig(args.rig)
+    footage = Footage.open(args.source or assets.footage(), rig.names)
+    seen = watched(rig, look(rig, footage, not args.quiet), footage.rate_hz)
+    source = () if args.source is None else ("--source", str(args.source))
+    command = shlex.join(("dw", "bench", "footage", *source, "--rig", str(args.rig)))
+    with bar("ticks", len(seen.scene) * (len(rig) + 1), not args.quiet) as advance:
+        result = measure(seen, command, advance)
+    print(footage_table(result))
+    write_json(args, result)
+    return 0

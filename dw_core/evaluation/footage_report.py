@@ -1,0 +1,46 @@
+"""The table of `dw bench footage`, and its block for `make docs`.
+
+python -m dw_core.evaluation.footage_report docs/results/footage.json docs/results.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from dw_core.evaluation.documents import fill
+
+NAME = "footage"
+# Title, unit, figure, factor, digits.
+COLUMNS = (
+    ("mean", "mm", "reference_mm", 1.0, 1),
+    ("median", "mm", "reference_median_mm", 1.0, 1),
+    ("left out", "px", "left_out_median_px", 1.0, 1),
+    ("90 %", "px", "left_out_p90_px", 1.0, 1),
+    ("limbs", "%", "worst_limb_mad", 100.0, 1),
+    ("coverage", "%", "coverage", 100.0, 1),
+)
+
+
+def footage_table(result: dict[str, Any]) -> str:
+    """All figures, with what they mean."""
+    lines = [result["command"], ""]
+    lines += [f"{name}: {text}" for name, text in result["protocol"].items()]
+    lines += ["", f"  {'':12}{'':8}{'':12}{'to the reference':>20}{'left-out view':>20}{'worst':>10}"]
+    lines.append(f"  {'':12}{'':8}{'':12}" + "".join(f"{title:>10}" for title, *_ in COLUMNS))
+    lines.append(f"  {'':12}{'':8}{'':12}" + "".join(f"{unit:>10}" for _, unit, *_ in COLUMNS))
+    for entry in result["results"]:
+        figures = "".join(f"{entry[name] * factor:>10.{digits}f}" for _, _, name, factor, digits in COLUMNS)
+        lines.append(f"  {entry['method']:12}{entry['mode']:8}{entry['sampling']:12}{figures}")
+    return "\n".join(lines)
+
+
+def main(file: Path, document: Path) -> None:
+    """Fill the block of a document."""
+    fill(document, NAME, f"```\n{footage_table(json.loads(file.read_text()))}\n```")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
