@@ -15,15 +15,15 @@ import numpy.typing as npt
 
 from dw_core.geometry.camera import Array, project, to_camera
 from dw_core.synthetic import optics as lens
+from dw_core.synthetic.culling import balls
 from dw_core.synthetic.penumbra import Samples
 from dw_core.synthetic.shading import OFF_SURFACE_M, lamp_light, sky_open
 from dw_core.synthetic.surface import Float32Array, Int32Array, Surface
 from dw_core.synthetic.traced import Lit, TracedMesh, some
-from dw_core.synthetic.view import RoomView
+from dw_core.synthetic.view import TOUCH_M, RoomView
 from dw_core.synthetic.zbuffer import NO_HIT, Hits
 from dw_core.types import UInt8Array
 
-REACH_M = 0.35  # of the contact shadows of what moves
 Moving = Callable[[float], Sequence[Surface]]  # seconds from the middle of the exposure to the surfaces
 
 
@@ -83,6 +83,7 @@ class _Moment:
     def __init__(self, moving: TracedMesh, view: RoomView, pixels: slice, everywhere: bool) -> None:
         self._moving, self._view, self._everywhere = moving, view, everywhere
         self._first, self._last = pixels.start * view.per_pixel, pixels.stop * view.per_pixel
+        self._balls = balls(moving.mesh.vertices, moving.mesh.faces)
         seen, hits = self._seen()
         lamps = [self._shadowed(k) for k in range(len(view.room.lights))]
         sky = self._contact()
@@ -110,8 +111,8 @@ class _Moment:
 
     def _seen(self) -> tuple[Samples, Hits]:
         """The samples that see the moving mesh, and where."""
-        view, mesh = self._view, self._moving.mesh
-        marks = None if self._everywhere else view.camera_screen.covered(mesh.vertices, mesh.faces)
+        view = self._view
+        marks = None if self._everywhere else view.camera_screen.covered(self._balls)
         ask = self._here(view.by_camera.within(marks))
         hits = self._moving.caster.first(view.centre, view.rays[ask])
         nearer = np.flatnonzero(hits.distance < view.distance[ask])
@@ -119,9 +120,8 @@ class _Moment:
 
     def _shadowed(self, lamp: int) -> tuple[Samples, Float32Array]:
         """The samples of the room that lose light of a lamp to the moving mesh, and the part that is left."""
-        view, mesh = self._view, self._moving.mesh
-        screen, _ = view.lamp_screens[lamp]
-        marks = None if self._everywhere else screen.covered(mesh.vertices, mesh.faces)
+        view = self._view
+        marks = None if self._everywhere else view.lamp_screens[lamp].covered(self._balls)
         ask = self._here(view.by_lamp[lamp].within(marks))
         which, points = view.lamp_point[ask].astype(np.int32), view.room.lights[lamp].points()
         blocked = ask[self._moving.caster.blocked(view.start[ask], points, which, np.inf)]
@@ -131,11 +131,11 @@ class _Moment:
 
     def _contact(self) -> tuple[Samples, Float32Array]:
         """The samples of the room that see less sky for the moving mesh, and the part that is left."""
-        view, mesh = self._view, self._moving.mesh
-        marks = None if self._everywhere else view.voxels.near(mesh.vertices, mesh.faces, REACH_M)
-        ask = self._here(view.by_voxel.within(marks))
+        view = self._view
+        marks = None if self._everywhere else view.cubes.near(self._balls)
+        ask = self._here(view.by_cube.within(marks))
         start, normals = view.start[ask], view.normals[view.triangle[ask]]
-        open_ = sky_open(self._moving.caster, start, normals, view.dome_group[ask], REACH_M)
+        open_ = sky_open(self._moving.caster, start, normals, view.dome_group[ask], TOUCH_M)
         less = np.flatnonzero(open_ < 1)
         return ask[less], open_[less]
 
@@ -154,7 +154,7 @@ class _Moment:
                 which = lamp_point[ask].astype(np.int32)
                 lamps[k, ask[blocker.blocked(start[ask], light.points(), which, np.inf)]] = 0
         up = np.float32(0.5) + np.float32(0.5) * normals[:, 2]
-        open_ = sky_open(moving.caster, start, normals, view.dome_group[samples], REACH_M)
+        open_ = sky_open(moving.caster, start, normals, view.dome_group[samples], TOUCH_M)
         return Lit(lamps, up * open_, 1 - up).light(view.room, moving.albedo(hits))
 
 

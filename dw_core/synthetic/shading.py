@@ -9,6 +9,7 @@ That is a fixed pattern without random numbers. Linear RGB, metres, world frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -65,13 +66,15 @@ class Light:
         places = self.centre + self.offsets() @ self.axes[:2]
         return np.concatenate((places, np.ones((LAMP_POINTS, 1))), 1).astype(np.float32)
 
-    def screen(self, focus: Array) -> tuple[Screen, float]:
-        """The plane that shadows are sorted on, with fine cells around `focus` (3,), and its scale."""
+    def screen(self, focus: Array) -> Screen:
+        """The plane that shadows are sorted on, with fine cells around `focus` (3,)."""
         axes = self.axes
         zoom = float(np.sqrt(((focus - self.centre) ** 2).sum())) / 2
         scaled = axes * np.array([[zoom], [zoom], [1.0]])
         projection = np.concatenate((scaled, -(scaled @ self.centre)[:, None]), 1)
-        return Screen(projection, self.half_m * zoom), zoom
+        x, y, w = projection @ (*focus, 1)
+        projection[:2] -= np.array([[x], [y]]) / w * projection[2]
+        return Screen(projection, self.offsets() * zoom)
 
 
 def choices(height: int, width: int, samples: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
@@ -86,6 +89,7 @@ def choices(height: int, width: int, samples: int) -> tuple[npt.NDArray[np.int8]
     return lamp.astype(np.int8).reshape(-1), (group + 0 * lamp).astype(np.int8).reshape(-1)
 
 
+@lru_cache(maxsize=1)
 def dome() -> Float32Array:
     """Directions (16, 4) over the upper half of the sphere, homogeneous, each group of four well spread.
 
@@ -124,10 +128,13 @@ def sky_open(
     seen, total = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
     for k in range(4):
         which = group.astype(np.int32) * 4 + k
-        weight = np.maximum(dot(directions[which, :3], normals), 0)
-        ask = np.flatnonzero(weight > 0)
+        weight = directions[:, 0].take(which) * normals[:, 0]
+        weight += directions[:, 1].take(which) * normals[:, 1]
+        weight += directions[:, 2].take(which) * normals[:, 2]
+        np.maximum(weight, 0, out=weight)
         total += weight
-        weight[ask[caster.blocked(points[ask], directions, which[ask], reach)]] = 0
+        ask = np.flatnonzero(weight > 0)
+        weight[ask[caster.blocked(points.take(ask, 0), directions, which.take(ask), reach)]] = 0
         seen += weight
     value: Float32Array = np.where(total > 0, seen / np.maximum(total, np.float32(1e-6)), np.float32(1))
     return value
@@ -141,10 +148,12 @@ def dot(a: Float32Array, b: Float32Array) -> Float32Array:
 
 def interpolated(values: Float32Array, faces: Int32Array, u: Float32Array, v: Float32Array) -> Float32Array:
     """Values (N, n) within faces (N, 3) of values per vertex (V, n)."""
-    w = 1 - u - v
-    mixed: Float32Array = (
-        values[faces[:, 0]] * w[:, None] + values[faces[:, 1]] * u[:, None] + values[faces[:, 2]] * v[:, None]
-    )
+    mixed: Float32Array = values.take(faces[:, 0], 0)
+    mixed *= (1 - u - v)[:, None]
+    for k, share in ((1, u), (2, v)):
+        corner = values.take(faces[:, k], 0)
+        corner *= share[:, None]
+        mixed += corner
     return mixed
 
 
