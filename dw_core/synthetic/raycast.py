@@ -23,6 +23,9 @@ except ImportError:  # no wheel for this platform
     EmbreeScene = None
 
 
+Numbers = npt.NDArray[np.integer]
+
+
 class Caster(Protocol):
     """Triangles that rays are cast against."""
 
@@ -30,7 +33,7 @@ class Caster(Protocol):
         """The first hits of rays from one origin (3,) along unit directions (N, 3)."""
 
     def blocked(
-        self, points: Float32Array, lights: Float32Array, which: Int32Array, reach: float
+        self, points: Float32Array, lights: Float32Array, which: Numbers, reach: float
     ) -> npt.NDArray[np.bool_]:
         """Whether the way from a point (N, 3) to its light, lights[which] of (K, 4), is blocked (N,).
 
@@ -70,7 +73,7 @@ class EmbreeCaster:
         )
 
     def blocked(
-        self, points: Float32Array, lights: Float32Array, which: Int32Array, reach: float
+        self, points: Float32Array, lights: Float32Array, which: Numbers, reach: float
     ) -> npt.NDArray[np.bool_]:
         """Whether the way from a point (N, 3) to its light, lights[which] of (K, 4), is blocked (N,)."""
         if self._scene is None or not len(points):
@@ -82,7 +85,7 @@ class EmbreeCaster:
 
 
 def towards(
-    points: Float32Array, lights: Float32Array, which: Int32Array
+    points: Float32Array, lights: Float32Array, which: Numbers
 ) -> tuple[Float32Array, Float32Array]:
     """Unit directions (N, 3) and distances (N,) m from points (N, 3) to lights[which], lights (K, 4).
 

@@ -9,7 +9,7 @@ That is a fixed pattern without random numbers. Linear RGB, metres, world frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dw_core.synthetic.culling import Screen
 from dw_core.synthetic.penumbra import LAMP_POINTS
 from dw_core.synthetic.raycast import Caster, towards
-from dw_core.synthetic.surface import Float32Array, Int32Array
+from dw_core.synthetic.surface import Float32Array, Int32Array, face_areas, unit
 
 Array = npt.NDArray[np.float64]
 GRID = 4  # points per side of a lamp
@@ -39,7 +39,7 @@ class Light:
     half_m: float
     colour: Float32Array
 
-    @property
+    @cached_property
     def axes(self) -> Array:
         """Rotation (3, 3): two sides of the panel, and where it faces."""
         z = np.asarray(self.facing, np.float64)
@@ -109,7 +109,7 @@ def lamp_light(
     light: Light, points: Float32Array, normals: Float32Array, lamp_point: npt.NDArray[np.int8]
 ) -> Float32Array:
     """Irradiance (N,) over the colour at points (N, 3) with unit normals (N, 3), nothing in the way."""
-    way, distance = towards(points, light.points(), lamp_point.astype(np.int32))
+    way, distance = towards(points, light.points(), lamp_point)
     facing = light.facing.astype(np.float32)
     at_panel = -(way[:, 0] * facing[0] + way[:, 1] * facing[1] + way[:, 2] * facing[2])
     value: Float32Array = np.maximum(dot(way, normals), 0) * np.maximum(at_panel, 0) / (distance * distance)
@@ -159,8 +159,4 @@ def interpolated(values: Float32Array, faces: Int32Array, u: Float32Array, v: Fl
 
 def face_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
     """Unit normals (F, 3) of faces (F, 3) of vertices (V, 3)."""
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    normal = np.cross(b - a, c - a)
-    length = np.sqrt((normal * normal).sum(-1, keepdims=True))
-    value: Float32Array = (normal / np.maximum(length, 1e-30)).astype(np.float32)
-    return value
+    return unit(face_areas(vertices, faces))

@@ -136,8 +136,11 @@ class RoomView:
 
     def outgoing(self, samples: Samples, lit: Lit) -> Float32Array:
         """The light (n, 3) that samples of the room send to the camera."""
-        albedo = self.albedo[samples].astype(np.float32)
-        return np.where(self.glows[samples, None], albedo, lit.light(self.room, albedo))
+        albedo = self.albedo.take(samples, 0).astype(np.float32)
+        light = lit.light(self.room, albedo)
+        glowing = np.flatnonzero(self.glows.take(samples))
+        light[glowing] = albedo[glowing]
+        return light
 
     def mean(self, light: Float32Array) -> Float32Array:
         """The mean (n, 3) over the samples (n S, 3) of each pixel, always summed in the same order."""
