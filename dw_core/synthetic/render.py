@@ -19,7 +19,7 @@ from dw_core.synthetic.culling import balls
 from dw_core.synthetic.penumbra import Samples
 from dw_core.synthetic.shading import OFF_SURFACE_M, lamp_light, sky_open
 from dw_core.synthetic.surface import Float32Array, Int32Array, Surface
-from dw_core.synthetic.traced import Lit, TracedMesh, some
+from dw_core.synthetic.traced import Lit, TracedMesh, some, traced
 from dw_core.synthetic.view import TOUCH_M, RoomView
 from dw_core.synthetic.zbuffer import NO_HIT, Hits
 from dw_core.types import UInt8Array
@@ -63,7 +63,7 @@ def render_frame(moving: Moving, view: RoomView, frame: int = 0, everywhere: boo
     for rows, times in lens.exposures(view.optics, height):
         pixels = slice(rows.start * width, rows.stop * width)
         for k, time in enumerate(times):
-            moment = _Moment(TracedMesh(moving(time)), view, pixels, everywhere)
+            moment = _Moment(traced(tuple(moving(time))), view, pixels, everywhere)
             moment.add_to(light[pixels])
             if k == len(times) // 2:
                 moment.own(owner, cover)
@@ -185,8 +185,8 @@ def visible(
     way = points - view.camera.centre
     distance = np.sqrt((way * way).sum(-1))
     rays = (way / distance[:, None]).astype(np.float32)
-    body = TracedMesh([moving[k] for k in own]).caster.first(view.centre, rays)
-    others = TracedMesh([surface for k, surface in enumerate(moving) if k not in own])
+    body = traced(tuple(moving[k] for k in own)).caster.first(view.centre, rays)
+    others = traced(tuple(surface for k, surface in enumerate(moving) if k not in own))
     hidden = view.still.caster.first(view.centre, rays).distance < distance
     hidden |= others.caster.first(view.centre, rays).distance < distance
     return Visibility(inside, hidden, body.distance < distance - tolerance_m)

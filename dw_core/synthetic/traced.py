@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -92,6 +93,12 @@ class TracedMesh:
         """Coordinates (n, k) of some hits on one surface, of those of its vertices (V, k)."""
         corners = self.mesh.source.take(self.mesh.faces.take(hits.triangle.take(mine), 0))
         return interpolated(coordinates, corners, hits.u.take(mine), hits.v.take(mine))
+
+
+@lru_cache(maxsize=4)  # what is rendered is asked again for what is seen of it
+def traced(surfaces: tuple[Surface, ...]) -> TracedMesh:
+    """The mesh of surfaces, the same one for the same surfaces."""
+    return TracedMesh(surfaces)
 
 
 def some(hits: Hits, at: Samples) -> Hits:
