@@ -141,10 +141,11 @@ class _Moment:
     def _contact(self) -> tuple[Samples, Float32Array]:
         """The samples of the room that see less sky for the moving mesh, and the part that is left."""
         view = self._view
-        marks = None if self._everywhere else view.cubes.near(self._balls)
-        ask = self._here(view.by_cube.within(marks))
+        near = None if self._everywhere else view.cubes.near(self._balls)
+        ask = self._here(view.by_cube.within(None if near is None else near != 0))
+        looks = None if near is None else near.take(view.cube.take(ask))
         start, normals = view.start.take(ask, 0), view.normals.take(view.triangle.take(ask), 0)
-        open_ = sky_open(self._moving.caster, start, normals, view.dome_group.take(ask), TOUCH_M)
+        open_ = sky_open(self._moving.caster, start, normals, view.dome_group.take(ask), TOUCH_M, looks)
         less = np.flatnonzero(open_ < 1)
         return ask[less], open_[less]
 

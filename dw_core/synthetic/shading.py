@@ -18,6 +18,7 @@ from dw_core.synthetic.culling import Screen
 from dw_core.synthetic.penumbra import LAMP_POINTS
 from dw_core.synthetic.raycast import Caster, towards
 from dw_core.synthetic.surface import Float32Array, Int32Array, face_areas, unit
+from dw_core.types import UInt8Array
 
 Array = npt.NDArray[np.float64]
 GRID = 4  # points per side of a lamp
@@ -122,22 +123,42 @@ def sky_open(
     normals: Float32Array,
     group: npt.NDArray[np.int8],
     reach: float,
+    looks: UInt8Array | None = None,
 ) -> Float32Array:
-    """The part (N,) of the dome that points (N, 3) see within `reach` m, weighted by the cosine."""
-    directions = dome()
-    seen, total = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
+    """The part (N,) of the dome that points (N, 3) see within `reach` m, weighted by the cosine.
+
+    `looks` (N,): bit k for the k-th direction of the group if anything may be met there; None for all.
+    """
+    first = group.astype(np.int32) * 4
+    dark = np.zeros((4, len(points)), np.bool_)
     for k in range(4):
-        which = group.astype(np.int32) * 4 + k
-        weight = directions[:, 0].take(which) * normals[:, 0]
-        weight += directions[:, 1].take(which) * normals[:, 1]
-        weight += directions[:, 2].take(which) * normals[:, 2]
-        np.maximum(weight, 0, out=weight)
+        ask = np.arange(len(points)) if looks is None else np.flatnonzero(looks & np.uint8(1 << k))
+        which = first.take(ask) + k
+        facing = np.flatnonzero(_cosine(which, normals.take(ask, 0)) > 0)
+        ask, which = ask.take(facing), which.take(facing)
+        dark[k, ask[caster.blocked(points.take(ask, 0), dome(), which, reach)]] = True
+    some = np.flatnonzero(dark.any(0))
+    normals, first = normals.take(some, 0), first.take(some)
+    seen, total = np.zeros(len(some), np.float32), np.zeros(len(some), np.float32)
+    for k in range(4):
+        weight = _cosine(first + k, normals)
         total += weight
-        ask = np.flatnonzero(weight > 0)
-        weight[ask[caster.blocked(points.take(ask, 0), directions, which.take(ask), reach)]] = 0
+        weight[dark[k].take(some)] = 0
         seen += weight
-    value: Float32Array = np.where(total > 0, seen / np.maximum(total, np.float32(1e-6)), np.float32(1))
+    value = np.ones(len(points), np.float32)
+    value[some] = seen / np.maximum(total, np.float32(1e-6))
     return value
+
+
+def _cosine(which: Int32Array, normals: Float32Array) -> Float32Array:
+    """Scalar products (N,), not below zero, of directions of the dome and normals (N, 3)."""
+    x, y, z = (dome()[:, k].take(which) for k in range(3))
+    x *= normals[:, 0]
+    y *= normals[:, 1]
+    z *= normals[:, 2]
+    x += y
+    x += z
+    return np.maximum(x, 0, out=x)
 
 
 def dot(a: Float32Array, b: Float32Array) -> Float32Array:

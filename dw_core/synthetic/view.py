@@ -80,6 +80,8 @@ class RoomView:
         rays = dome()[:, :3].reshape(DOME_GROUPS, -1, 3).astype(np.float64)
         self.cubes = Cubes(self.start[open_], self.dome_group[open_], rays, TOUCH_M)
         self.by_cube = Index(self.cubes.cells, open_, self.cubes.count)
+        self.cube = np.zeros(count, np.int32)
+        self.cube[open_] = self.cubes.cells
         self.cast = tuple(self.blocks.counts(samples) for samples in lit)
         self.light = self.mean(self.outgoing(everything, self.lit))
 
