@@ -19,8 +19,9 @@ from dw_core.synthetic.surface import Float32Array, Int32Array
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+Whole = npt.NDArray[np.integer]
 CELLS = 200  # per side
-VOXEL_M = 0.1
+VOXEL_M = 0.1  # of the cubes
 IN_FRONT = 1e-3
 EDGE_M, GRAIN_M = 0.03, 0.025  # the longest edge of a triangle that its corners stand for; between balls
 # No point of a triangle is farther from all corners than the longest edge over the root of three.
@@ -53,7 +54,8 @@ def balls(vertices: Float32Array, faces: Int32Array) -> Array:
     grain = [((every[:, k] - low[k]) / np.float32(GRAIN_M)).astype(np.int32) for k in range(3)]
     sides = tuple(int(place.max()) + 1 for place in grain)
     used = _once(np.ravel_multi_index(tuple(grain), sides))
-    return low + (np.stack(np.unravel_index(used, sides), -1) + 0.5) * GRAIN_M
+    middles: Array = low + (np.stack(np.unravel_index(used, sides), -1) + 0.5) * GRAIN_M
+    return middles
 
 
 def _once(numbers: Integers) -> Integers:
@@ -64,16 +66,16 @@ def _once(numbers: Integers) -> Integers:
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """A plane onto which the world is projected by a matrix (3, 4), cut into CELLS x CELLS cells for each eye.
+    """A plane onto which the world is projected by a matrix (3, 4): CELLS x CELLS cells for each eye.
 
-    The plane is infinite: coordinates q become q / (1 + |q|). `eyes` (E, 2): the points of a lamp, in the first
-    two coordinates of the projection.
+    The plane is infinite: coordinates q become q / (1 + |q|). `eyes` (E, 2): the points of a lamp, in the
+    first two coordinates of the projection.
     """
 
     projection: Array
     eyes: Array
 
-    def cells(self, points: Float32Array, eye: npt.NDArray[np.integer]) -> Int32Array:
+    def cells(self, points: Float32Array, eye: Whole) -> Int32Array:
         """The cells (N,) of points (N, 3), each seen from one eye (N,).
 
         A point that is not in front has cell 0.
@@ -145,8 +147,8 @@ def _stamp(marks: BoolArray, row: Int32Array, high: int, column: Int32Array, wid
     row *= np.int32(width)
     row += column
     part.reshape(-1)[row - np.int32(top * width + left)] = 1
-    part = cv2.dilate(part, np.ones((2 * high + 1, 2 * wide + 1), np.uint8))
-    marks[:, top:bottom, left:right] |= part.reshape(-1, height, width).view(np.bool_)
+    around = cv2.dilate(part, np.ones((2 * high + 1, 2 * wide + 1), np.uint8))
+    marks[:, top:bottom, left:right] |= around.reshape(-1, height, width) != 0
 
 
 class Index:
@@ -179,10 +181,10 @@ class Cubes:
     Cells are of one cube of VOXEL_M and one group; only cubes with points have cells.
     """
 
-    def __init__(self, points: Float32Array, group: Integers, directions: Array, reach: float) -> None:
+    def __init__(self, points: Float32Array, group: Whole, directions: Array, reach: float) -> None:
         """`directions` (G, D, 3): of unit length, for each group; `reach`: how far a point looks, m."""
         side = int(np.ceil((reach + RADIUS_M) / VOXEL_M)) + 1  # cubes that a point may look into
-        self._low = points.min(0, initial=np.inf) - 2 * side * VOXEL_M if len(points) else np.zeros(3)
+        self._low = (points.min(0) if len(points) else np.zeros(3)) - 2 * side * VOXEL_M
         self._shape = (self._cube(points).max(0, initial=0) + 2 * side + 1).tolist()
         place = self._flat(self._cube(points))
         used = np.zeros(self._shape, np.bool_)
@@ -194,11 +196,11 @@ class Cubes:
         self.cells: Int32Array = self._number[place] + group.astype(np.int32) * np.int32(cubes)
         near = used.astype(np.uint8)
         for axis in range(3):
-            flat = np.ascontiguousarray(np.moveaxis(near, axis, 0)).reshape(self._shape[axis], -1)
-            flat = cv2.dilate(flat, np.ones((2 * side + 1, 1), np.uint8))
-            rest = [n for k, n in enumerate(self._shape) if k != axis]
-            near = np.moveaxis(flat.reshape(-1, *rest), 0, axis)
-        self._near = np.ascontiguousarray(near).reshape(-1).view(np.bool_)
+            turned = np.moveaxis(near, axis, 0)
+            flat = np.ascontiguousarray(turned).reshape(len(turned), -1)
+            wide = np.asarray(cv2.dilate(flat, np.ones((2 * side + 1, 1), np.uint8)), np.uint8)
+            near = np.moveaxis(wide.reshape(turned.shape), 0, axis)
+        self._near = near.reshape(-1) != 0
         self._steps = [[self._flat(_met(ray, side, reach)) for ray in rays] for rays in directions]
 
     def near(self, middles: Array) -> npt.NDArray[np.uint8]:
@@ -219,7 +221,8 @@ class Cubes:
 
     def _flat(self, cube: Integers) -> Integers:
         _, b, c = self._shape
-        return (cube[:, 0] * b + cube[:, 1]) * c + cube[:, 2]
+        flat: Integers = (cube[:, 0] * b + cube[:, 1]) * c + cube[:, 2]
+        return flat
 
 
 def _met(ray: Array, side: int, reach: float) -> Integers:
@@ -233,4 +236,5 @@ def _met(ray: Array, side: int, reach: float) -> Integers:
     with np.errstate(divide="ignore"):
         one, other = (steps - size) / ray, (steps + size) / ray
     enter, leave = np.minimum(one, other).max(-1), np.maximum(one, other).min(-1)
-    return steps[np.maximum(enter, 0) <= np.minimum(leave, reach / VOXEL_M)]
+    met: Integers = steps[np.maximum(enter, 0) <= np.minimum(leave, reach / VOXEL_M)]
+    return met

@@ -84,9 +84,7 @@ class EmbreeCaster:
         return occluded
 
 
-def towards(
-    points: Float32Array, lights: Float32Array, which: Numbers
-) -> tuple[Float32Array, Float32Array]:
+def towards(points: Float32Array, lights: Float32Array, which: Numbers) -> tuple[Float32Array, Float32Array]:
     """Unit directions (N, 3) and distances (N,) m from points (N, 3) to lights[which], lights (K, 4).
 
     The distance to a direction is infinite.

@@ -75,7 +75,7 @@ class Light:
         projection = np.concatenate((scaled, -(scaled @ self.centre)[:, None]), 1)
         x, y, w = projection @ (*focus, 1)
         projection[:2] -= np.array([[x], [y]]) / w * projection[2]
-        return Screen(projection, self.offsets() * zoom)
+        return Screen(projection, self.offsets().astype(np.float64) * zoom)
 
 
 def choices(height: int, width: int, samples: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:

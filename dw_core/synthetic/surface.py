@@ -101,8 +101,8 @@ def vertex_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
     """
     areas = face_areas(vertices, faces)
     corners = faces.reshape(-1)
-    total = [np.bincount(corners, np.repeat(areas[k], 3), minlength=len(vertices)) for k in range(3)]
-    return unit(total)
+    total = [np.bincount(corners, np.repeat(area, 3), minlength=len(vertices)) for area in areas]
+    return unit([sum_.astype(np.float64, copy=False) for sum_ in total])
 
 
 def face_areas(vertices: Float32Array, faces: Int32Array) -> list[npt.NDArray[np.float64]]:
