@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 
-from dw_core.cli import bench_gpu, bench_models, bench_motion, bench_nodes, bench_rendered, bench_speed
+from dw_core.cli import (
+    bench_gpu,
+    bench_models,
+    bench_motion,
+    bench_nodes,
+    bench_render,
+    bench_rendered,
+    bench_speed,
+)
 
 BENCHMARKS = {
     "speed": bench_speed,
@@ -14,6 +22,7 @@ BENCHMARKS = {
     "motion": bench_motion,
     "models": bench_models,
     "rendered": bench_rendered,
+    "render": bench_render,
 }
 
 
