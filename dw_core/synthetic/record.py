@@ -130,7 +130,7 @@ def _stage(scene: Scene) -> Stage:
     return set_up(scene)
 
 
-@lru_cache(maxsize=1)  # a camera's room takes some 75 MB
+@lru_cache(maxsize=1)  # a camera's room takes some 120 MB
 def _room_view(scene: Scene, view: int) -> RoomView:
     stage = _stage(scene)
     return RoomView(stage.room, stage.rig[view], scene.optics, view, scene.seed)

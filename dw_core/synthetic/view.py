@@ -38,7 +38,7 @@ AT_ONCE = 1 << 18  # samples
 class RoomView:
     """A room, the camera that sees it, and what it sees when nobody is there.
 
-    Memory: some 70 bytes per sample, 90 MB for 640 x 480 with four samples per pixel. `number` is the
+    Memory: some 100 bytes per sample, 120 MB for 640 x 480 with four samples per pixel. `number` is the
     camera's in its rig: it and the seed choose the noise. Raises CalibrationError when the lens has no ray
     for a pixel.
     """
