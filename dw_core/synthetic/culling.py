@@ -43,12 +43,11 @@ def balls(vertices: Float32Array, faces: Int32Array) -> Array:
     pieces = np.ceil(np.sqrt(longest[large]) / EDGE_M).astype(int)  # that an edge is cut into
     for count in np.unique(pieces).tolist():
         a, b, c = (corner[large[pieces == count]] for corner in corners)
-        points += [
-            (a * np.float32(i) + b * np.float32(j) + c * np.float32(count - i - j)) / np.float32(count)
-            for i in range(count + 1)
-            for j in range(count + 1 - i)
-            if max(i, j, count - i - j) < count
-        ]
+        i, j = np.mgrid[: count + 1, : count + 1].reshape(2, -1)
+        parts = np.stack((i, j, count - i - j), -1)
+        parts = parts[(parts.min(-1) >= 0) & (parts.max(-1) < count)]
+        p, q, r = (parts / count).astype(np.float32).T[..., None, None]
+        points.append((p * a + q * b + r * c).reshape(-1, 3))
     every = np.concatenate(points)
     low = np.array([every[:, k].min() for k in range(3)])
     grain = [((every[:, k] - low[k]) / np.float32(GRAIN_M)).astype(np.int32) for k in range(3)]
