@@ -11,6 +11,7 @@ from dw_core.cli import (
     bench_models,
     bench_motion,
     bench_nodes,
+    bench_render,
     bench_rendered,
     bench_speed,
 )
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "models": bench_models,
     "footage": bench_footage,
     "rendered": bench_rendered,
+    "render": bench_render,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -128,12 +129,16 @@ def develop(light: Float32Array, optics: Optics, rng: np.random.Generator) -> UI
     """The image, BGR (H, W, 3) of 8 bits, of linear RGB light (H, W, 3) where 1 is white."""
     signal = light * np.float32(2.0**optics.stops)
     if optics.vignetting:
-        signal *= _vignette(light.shape[0], light.shape[1], optics.vignetting)[..., None]
+        signal *= _vignette(light.shape[0], light.shape[1], optics.vignetting)
     if optics.shot_noise or optics.read_noise:
-        variance = optics.shot_noise**2 * signal + np.float32(optics.read_noise**2)
-        signal += np.sqrt(variance) * rng.standard_normal(signal.shape, np.float32)
-    step = np.clip(signal * np.float32(CURVE_STEPS / CURVE_END), 0, CURVE_STEPS - 1).astype(np.int32)
-    image: UInt8Array = np.ascontiguousarray(_curve()[step][..., ::-1])
+        deviation = np.float32(optics.shot_noise**2) * signal
+        deviation += np.float32(optics.read_noise**2)
+        np.sqrt(deviation, out=deviation)
+        deviation *= rng.standard_normal(signal.shape, np.float32)
+        signal += deviation
+    signal *= np.float32(CURVE_STEPS / CURVE_END)
+    np.clip(signal, 0, CURVE_STEPS - 1, out=signal)
+    image = np.asarray(cv2.cvtColor(_curve().take(signal.astype(np.int64)), cv2.COLOR_RGB2BGR), np.uint8)
     if optics.jpeg_quality is None:
         return image
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, optics.jpeg_quality])
@@ -146,14 +151,17 @@ def noise_stream(seed: int, view: int, frame: int) -> np.random.Generator:
     return np.random.default_rng((seed, view, frame))
 
 
+@lru_cache(maxsize=2)
 def _vignette(height: int, width: int, loss: float) -> Float32Array:
-    """The light (H, W) that is left, falling with the square of the distance to the middle."""
+    """The light (H, W, 3) that is left, falling with the square of the distance to the middle."""
     y = (np.arange(height) + 0.5) / height * 2 - 1
     x = (np.arange(width) + 0.5) / width * 2 - 1
     corner = (height * y)[:, None] ** 2 + (width * x)[None, :] ** 2
-    return (1 - loss * corner / (height**2 + width**2)).astype(np.float32)
+    left = (1 - loss * corner / (height**2 + width**2)).astype(np.float32)
+    return np.repeat(left[..., None], 3, -1)
 
 
+@lru_cache(maxsize=1)
 def _curve() -> npt.NDArray[np.uint8]:
     """8-bit values (CURVE_STEPS,) of linear light from 0 to CURVE_END: a shoulder, then the sRGB curve.
 

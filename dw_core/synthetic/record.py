@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -102,13 +102,22 @@ def _run(scene: Scene, folder: Path, tasks: Sequence[tuple[int, int]], processes
             yield _frames(scene, folder, *task)
         return
     # fresh processes: a fork would copy the threads' locks of whatever the caller runs
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_alone) as pool:
-        jobs = [pool.submit(_frames, scene, folder, *task) for task in tasks]
+    with ExitStack() as stack:
+        # each has a share of its own: views one after the other, so that it makes few rooms
+        pools = [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_alone))
+            for _ in range(min(processes, len(tasks)))
+        ]
+        jobs = [
+            pools[k * len(pools) // len(tasks)].submit(_frames, scene, folder, *task)
+            for k, task in enumerate(tasks)
+        ]
         try:
             for job in as_completed(jobs):
                 yield job.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in pools:
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _alone() -> None:
@@ -121,7 +130,7 @@ def _stage(scene: Scene) -> Stage:
     return set_up(scene)
 
 
-@lru_cache(maxsize=1)  # a camera's room takes some 75 MB
+@lru_cache(maxsize=1)  # a camera's room takes some 120 MB
 def _room_view(scene: Scene, view: int) -> RoomView:
     stage = _stage(scene)
     return RoomView(stage.room, stage.rig[view], scene.optics, view, scene.seed)
@@ -149,15 +158,17 @@ def _frames(scene: Scene, folder: Path, view: int, first: int) -> int:
 def frame_of(stage: Stage, room_view: RoomView, frame: int) -> tuple[npt.NDArray[np.uint8], BoolArray]:
     """One image, BGR (H, W, 3), and SEEN (3, P, J) of the joints in it."""
     seconds = frame / stage.scene.rate_hz
+    people = stage.surfaces(seconds)
+    everything = [surface for person in people for surface in person]
 
     def moving(offset: float) -> list[Surface]:
         # the exposures of the first and the last frame may reach beyond the clip
         time = min(max(seconds + offset, 0.0), stage.scene.seconds)
+        if time == seconds:
+            return everything
         return [surface for person in stage.surfaces(time) for surface in person]
 
     picture = render_frame(moving, room_view, frame)
-    people = stage.surfaces(seconds)
-    everything = [surface for person in people for surface in person]
     starts = np.cumsum([0, *(len(person) for person in people)])
     joints, _ = stage.joints(seconds)
     seen = []

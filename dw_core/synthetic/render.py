@@ -15,15 +15,15 @@ import numpy.typing as npt
 
 from dw_core.geometry.camera import Array, project, to_camera
 from dw_core.synthetic import optics as lens
+from dw_core.synthetic.culling import balls
 from dw_core.synthetic.penumbra import Samples
 from dw_core.synthetic.shading import OFF_SURFACE_M, lamp_light, sky_open
 from dw_core.synthetic.surface import Float32Array, Int32Array, Surface
-from dw_core.synthetic.traced import Lit, TracedMesh, some
-from dw_core.synthetic.view import RoomView
+from dw_core.synthetic.traced import Lit, TracedMesh, some, traced
+from dw_core.synthetic.view import TOUCH_M, RoomView
 from dw_core.synthetic.zbuffer import NO_HIT, Hits
 from dw_core.types import UInt8Array
 
-REACH_M = 0.35  # of the contact shadows of what moves
 Moving = Callable[[float], Sequence[Surface]]  # seconds from the middle of the exposure to the surfaces
 
 
@@ -58,103 +58,113 @@ def render_frame(moving: Moving, view: RoomView, frame: int = 0, everywhere: boo
     """
     height, width = view.height, view.width
     light = np.zeros((height * width, 3), np.float32)
-    owners = np.full((height * width, view.per_pixel), NO_HIT, np.int32)
+    owner = np.full(height * width, NO_HIT, np.int32)
+    cover = np.zeros(height * width, np.float32)
     for rows, times in lens.exposures(view.optics, height):
         pixels = slice(rows.start * width, rows.stop * width)
         for k, time in enumerate(times):
-            moment = _Moment(TracedMesh(moving(time)), view, pixels, everywhere)
-            light[pixels] += moment.light
+            moment = _Moment(traced(tuple(moving(time))), view, pixels, everywhere)
+            moment.add_to(light[pixels])
             if k == len(times) // 2:
-                owners[pixels] = moment.owners
+                moment.own(owner, cover)
         if len(times) > 1:
             light[pixels] *= np.float32(1 / len(times))
-    image = lens.develop(
-        light.reshape(height, width, 3), view.optics, lens.noise_stream(view.seed, view.number, frame)
-    )
-    owner, cover = owners[:, 0], (owners != NO_HIT).sum(-1) * np.float32(1 / view.per_pixel)
-    for k in range(1, view.per_pixel):
-        owner = np.maximum(owner, owners[:, k])
-    return Picture(image, owner.reshape(height, width), cover.reshape(height, width).astype(np.float32))
+    noise = lens.noise_stream(view.seed, view.number, frame)
+    image = lens.develop(light.reshape(height, width, 3), view.optics, noise)
+    return Picture(image, owner.reshape(height, width), cover.reshape(height, width))
 
 
 class _Moment:
-    """One moment of some pixels: their light (n, 3) and the moving surfaces that their samples see (n, S)."""
+    """One moment of some pixels."""
 
     def __init__(self, moving: TracedMesh, view: RoomView, pixels: slice, everywhere: bool) -> None:
-        self._moving, self._view, self._everywhere = moving, view, everywhere
+        self._moving, self._view, self._pixels, self._everywhere = moving, view, pixels, everywhere
         self._first, self._last = pixels.start * view.per_pixel, pixels.stop * view.per_pixel
-        seen, hits = self._seen()
+        self._balls = balls(moving.mesh.vertices, moving.mesh.faces)
+        self._seen, self._hits = self._met()
+
+    def own(self, owner: Int32Array, cover: Float32Array) -> None:
+        """Fill in whose the pixels (H W,) are, and how much of each."""
+        of_sample = self._moving.mesh.owner.take(self._hits.triangle)
+        pixel, within = np.divmod(self._seen, self._view.per_pixel)
+        for k in range(self._view.per_pixel):  # a pixel comes once
+            mine = np.flatnonzero(within == k)
+            at = pixel.take(mine)
+            owner[at] = np.maximum(owner.take(at), of_sample.take(mine))
+            cover[at] += np.float32(1 / self._view.per_pixel)
+
+    def add_to(self, light: Float32Array) -> None:
+        """Add the light of this moment to that of its pixels (n, 3)."""
+        view = self._view
         lamps = [self._shadowed(k) for k in range(len(view.room.lights))]
         sky = self._contact()
-        changed = np.zeros(pixels.stop - pixels.start, np.bool_)
-        for samples in (seen, sky[0], *(dark for dark, _ in lamps)):
+        changed = np.zeros(len(light), np.bool_)
+        for samples in (self._seen, sky[0], *(dark for dark, _ in lamps)):
             changed[(samples - self._first) // view.per_pixel] = True
-        at = np.flatnonzero(changed) + pixels.start
-        samples = view.samples_of(at)
-        slot = np.full(self._last - self._first, -1, np.int64)  # where a sample is among those that changed
-        slot[samples - self._first] = np.arange(len(samples))
+        at = np.flatnonzero(changed)
+        samples = view.samples_of(at + self._pixels.start)
+        slot = np.empty(self._last - self._first, np.int32)  # where a sample is among those that changed
+        slot[samples - self._first] = np.arange(len(samples), dtype=np.int32)
         lit = view.lit.at(samples)
         for share, (dark, left) in zip((lit.sky, *lit.lamps), (sky, *lamps), strict=True):
-            share[slot[dark - self._first]] *= left
+            share[slot.take(dark - self._first)] *= left
         out = view.outgoing(samples, lit)
-        out[slot[seen - self._first]] = self._moving_light(seen, hits)
-        self.light: Float32Array = view.light[pixels].copy()
-        self.light[at - pixels.start] = view.mean(out)
-        self.owners: Int32Array = np.full(self._last - self._first, NO_HIT, np.int32)
-        self.owners[seen - self._first] = moving.mesh.owner[hits.triangle]
-        self.owners = self.owners.reshape(-1, view.per_pixel)
+        out[slot.take(self._seen - self._first)] = self._moving_light(self._seen, self._hits)
+        total = light.take(at, 0) + view.mean(out)
+        light += view.light[self._pixels]
+        light[at] = total
 
     def _here(self, samples: Samples) -> Samples:
         whole = self._first == 0 and self._last == len(self._view.rays)
         return samples if whole else samples[(samples >= self._first) & (samples < self._last)]
 
-    def _seen(self) -> tuple[Samples, Hits]:
+    def _met(self) -> tuple[Samples, Hits]:
         """The samples that see the moving mesh, and where."""
-        view, mesh = self._view, self._moving.mesh
-        marks = None if self._everywhere else view.camera_screen.covered(mesh.vertices, mesh.faces)
+        view = self._view
+        marks = None if self._everywhere else view.camera_screen.covered(self._balls)
         ask = self._here(view.by_camera.within(marks))
-        hits = self._moving.caster.first(view.centre, view.rays[ask])
-        nearer = np.flatnonzero(hits.distance < view.distance[ask])
+        hits = self._moving.caster.first(view.centre, view.rays.take(ask, 0))
+        nearer = np.flatnonzero(hits.distance < view.distance.take(ask))
         return ask[nearer], some(hits, nearer)
 
     def _shadowed(self, lamp: int) -> tuple[Samples, Float32Array]:
         """The samples of the room that lose light of a lamp to the moving mesh, and the part that is left."""
-        view, mesh = self._view, self._moving.mesh
-        screen, _ = view.lamp_screens[lamp]
-        marks = None if self._everywhere else screen.covered(mesh.vertices, mesh.faces)
+        view = self._view
+        marks = None if self._everywhere else view.lamp_screens[lamp].covered(self._balls)
         ask = self._here(view.by_lamp[lamp].within(marks))
-        which, points = view.lamp_point[ask].astype(np.int32), view.room.lights[lamp].points()
-        blocked = ask[self._moving.caster.blocked(view.start[ask], points, which, np.inf)]
+        which, points = view.lamp_point.take(ask), view.room.lights[lamp].points()
+        blocked = ask[self._moving.caster.blocked(view.start.take(ask, 0), points, which, np.inf)]
         samples, part = view.blocks.seen(blocked, view.cast[lamp])
         here = (samples >= self._first) & (samples < self._last)
         return samples[here], part[here]
 
     def _contact(self) -> tuple[Samples, Float32Array]:
         """The samples of the room that see less sky for the moving mesh, and the part that is left."""
-        view, mesh = self._view, self._moving.mesh
-        marks = None if self._everywhere else view.voxels.near(mesh.vertices, mesh.faces, REACH_M)
-        ask = self._here(view.by_voxel.within(marks))
-        start, normals = view.start[ask], view.normals[view.triangle[ask]]
-        open_ = sky_open(self._moving.caster, start, normals, view.dome_group[ask], REACH_M)
+        view = self._view
+        near = None if self._everywhere else view.cubes.near(self._balls)
+        ask = self._here(view.by_cube.within(None if near is None else near != 0))
+        looks = None if near is None else near.take(view.cube.take(ask))
+        start, normals = view.start.take(ask, 0), view.normals.take(view.triangle.take(ask), 0)
+        open_ = sky_open(self._moving.caster, start, normals, view.dome_group.take(ask), TOUCH_M, looks)
         less = np.flatnonzero(open_ < 1)
         return ask[less], open_[less]
 
     def _moving_light(self, samples: Samples, hits: Hits) -> Float32Array:
         """The light (n, 3) that leaves the moving mesh where samples see it."""
         view, moving = self._view, self._moving
-        rays, lamp_point = view.rays[samples], view.lamp_point[samples]
+        rays, lamp_point = view.rays.take(samples, 0), view.lamp_point.take(samples)
         flat, normals = moving.normals(hits, moving.facing(view.centre))
         points = view.centre + rays * hits.distance[:, None]
         start = points + np.float32(OFF_SURFACE_M) * flat
         lamps = np.empty((len(view.room.lights), len(samples)), np.float32)
-        for k, light in enumerate(view.room.lights):
-            lamps[k] = lamp_light(light, points, normals, lamp_point)
+        for share, light in zip(lamps, view.room.lights, strict=True):
+            share[:] = lamp_light(light, points, normals, lamp_point)
             for blocker in (moving.caster, view.still.caster):
-                ask = np.flatnonzero(lamps[k] > 0)
-                which = lamp_point[ask].astype(np.int32)
-                lamps[k, ask[blocker.blocked(start[ask], light.points(), which, np.inf)]] = 0
+                ask = np.flatnonzero(share > 0)
+                from_, which = start.take(ask, 0), lamp_point.take(ask)
+                share[ask[blocker.blocked(from_, light.points(), which, np.inf)]] = 0
         up = np.float32(0.5) + np.float32(0.5) * normals[:, 2]
-        open_ = sky_open(moving.caster, start, normals, view.dome_group[samples], REACH_M)
+        open_ = sky_open(moving.caster, start, normals, view.dome_group.take(samples), TOUCH_M)
         return Lit(lamps, up * open_, 1 - up).light(view.room, moving.albedo(hits))
 
 
@@ -176,8 +186,8 @@ def visible(
     way = points - view.camera.centre
     distance = np.sqrt((way * way).sum(-1))
     rays = (way / distance[:, None]).astype(np.float32)
-    body = TracedMesh([moving[k] for k in own]).caster.first(view.centre, rays)
-    others = TracedMesh([surface for k, surface in enumerate(moving) if k not in own])
+    body = traced(tuple(moving[k] for k in own)).caster.first(view.centre, rays)
+    others = traced(tuple(surface for k, surface in enumerate(moving) if k not in own))
     hidden = view.still.caster.first(view.centre, rays).distance < distance
     hidden |= others.caster.first(view.centre, rays).distance < distance
     return Visibility(inside, hidden, body.distance < distance - tolerance_m)

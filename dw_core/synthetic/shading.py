@@ -9,6 +9,7 @@ That is a fixed pattern without random numbers. Linear RGB, metres, world frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from dw_core.synthetic.culling import Screen
 from dw_core.synthetic.penumbra import LAMP_POINTS
 from dw_core.synthetic.raycast import Caster, towards
-from dw_core.synthetic.surface import Float32Array, Int32Array
+from dw_core.synthetic.surface import Float32Array, Int32Array, face_areas, unit
+from dw_core.types import UInt8Array
 
 Array = npt.NDArray[np.float64]
 GRID = 4  # points per side of a lamp
@@ -38,7 +40,7 @@ class Light:
     half_m: float
     colour: Float32Array
 
-    @property
+    @cached_property
     def axes(self) -> Array:
         """Rotation (3, 3): two sides of the panel, and where it faces."""
         z = np.asarray(self.facing, np.float64)
@@ -65,13 +67,15 @@ class Light:
         places = self.centre + self.offsets() @ self.axes[:2]
         return np.concatenate((places, np.ones((LAMP_POINTS, 1))), 1).astype(np.float32)
 
-    def screen(self, focus: Array) -> tuple[Screen, float]:
-        """The plane that shadows are sorted on, with fine cells around `focus` (3,), and its scale."""
+    def screen(self, focus: Array) -> Screen:
+        """The plane that shadows are sorted on, with fine cells around `focus` (3,)."""
         axes = self.axes
         zoom = float(np.sqrt(((focus - self.centre) ** 2).sum())) / 2
         scaled = axes * np.array([[zoom], [zoom], [1.0]])
         projection = np.concatenate((scaled, -(scaled @ self.centre)[:, None]), 1)
-        return Screen(projection, self.half_m * zoom), zoom
+        x, y, w = projection @ (*focus, 1)
+        projection[:2] -= np.array([[x], [y]]) / w * projection[2]
+        return Screen(projection, self.offsets().astype(np.float64) * zoom)
 
 
 def choices(height: int, width: int, samples: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]:
@@ -86,6 +90,7 @@ def choices(height: int, width: int, samples: int) -> tuple[npt.NDArray[np.int8]
     return lamp.astype(np.int8).reshape(-1), (group + 0 * lamp).astype(np.int8).reshape(-1)
 
 
+@lru_cache(maxsize=1)
 def dome() -> Float32Array:
     """Directions (16, 4) over the upper half of the sphere, homogeneous, each group of four well spread.
 
@@ -105,7 +110,7 @@ def lamp_light(
     light: Light, points: Float32Array, normals: Float32Array, lamp_point: npt.NDArray[np.int8]
 ) -> Float32Array:
     """Irradiance (N,) over the colour at points (N, 3) with unit normals (N, 3), nothing in the way."""
-    way, distance = towards(points, light.points(), lamp_point.astype(np.int32))
+    way, distance = towards(points, light.points(), lamp_point)
     facing = light.facing.astype(np.float32)
     at_panel = -(way[:, 0] * facing[0] + way[:, 1] * facing[1] + way[:, 2] * facing[2])
     value: Float32Array = np.maximum(dot(way, normals), 0) * np.maximum(at_panel, 0) / (distance * distance)
@@ -118,19 +123,42 @@ def sky_open(
     normals: Float32Array,
     group: npt.NDArray[np.int8],
     reach: float,
+    looks: UInt8Array | None = None,
 ) -> Float32Array:
-    """The part (N,) of the dome that points (N, 3) see within `reach` m, weighted by the cosine."""
-    directions = dome()
-    seen, total = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
+    """The part (N,) of the dome that points (N, 3) see within `reach` m, weighted by the cosine.
+
+    `looks` (N,): bit k for the k-th direction of the group if anything may be met there; None for all.
+    """
+    first = group.astype(np.int32) * 4
+    dark = np.zeros((4, len(points)), np.bool_)
     for k in range(4):
-        which = group.astype(np.int32) * 4 + k
-        weight = np.maximum(dot(directions[which, :3], normals), 0)
-        ask = np.flatnonzero(weight > 0)
+        ask = np.arange(len(points)) if looks is None else np.flatnonzero(looks & np.uint8(1 << k))
+        which = first.take(ask) + k
+        facing = np.flatnonzero(_cosine(which, normals.take(ask, 0)) > 0)
+        ask, which = ask.take(facing), which.take(facing)
+        dark[k, ask[caster.blocked(points.take(ask, 0), dome(), which, reach)]] = True
+    some = np.flatnonzero(dark.any(0))
+    normals, first = normals.take(some, 0), first.take(some)
+    seen, total = np.zeros(len(some), np.float32), np.zeros(len(some), np.float32)
+    for k in range(4):
+        weight = _cosine(first + k, normals)
         total += weight
-        weight[ask[caster.blocked(points[ask], directions, which[ask], reach)]] = 0
+        weight[dark[k].take(some)] = 0
         seen += weight
-    value: Float32Array = np.where(total > 0, seen / np.maximum(total, np.float32(1e-6)), np.float32(1))
+    value = np.ones(len(points), np.float32)
+    value[some] = seen / np.maximum(total, np.float32(1e-6))
     return value
+
+
+def _cosine(which: Int32Array, normals: Float32Array) -> Float32Array:
+    """Scalar products (N,), not below zero, of directions of the dome and normals (N, 3)."""
+    x, y, z = (dome()[:, k].take(which) for k in range(3))
+    x *= normals[:, 0]
+    y *= normals[:, 1]
+    z *= normals[:, 2]
+    x += y
+    x += z
+    return np.maximum(x, 0, out=x)
 
 
 def dot(a: Float32Array, b: Float32Array) -> Float32Array:
@@ -141,17 +169,15 @@ def dot(a: Float32Array, b: Float32Array) -> Float32Array:
 
 def interpolated(values: Float32Array, faces: Int32Array, u: Float32Array, v: Float32Array) -> Float32Array:
     """Values (N, n) within faces (N, 3) of values per vertex (V, n)."""
-    w = 1 - u - v
-    mixed: Float32Array = (
-        values[faces[:, 0]] * w[:, None] + values[faces[:, 1]] * u[:, None] + values[faces[:, 2]] * v[:, None]
-    )
+    mixed: Float32Array = values.take(faces[:, 0], 0)
+    mixed *= (1 - u - v)[:, None]
+    for k, share in ((1, u), (2, v)):
+        corner = values.take(faces[:, k], 0)
+        corner *= share[:, None]
+        mixed += corner
     return mixed
 
 
 def face_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
     """Unit normals (F, 3) of faces (F, 3) of vertices (V, 3)."""
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    normal = np.cross(b - a, c - a)
-    length = np.sqrt((normal * normal).sum(-1, keepdims=True))
-    value: Float32Array = (normal / np.maximum(length, 1e-30)).astype(np.float32)
-    return value
+    return unit(face_areas(vertices, faces))

@@ -20,7 +20,7 @@ from dw_core.synthetic.capture import capture_of, load_capture
 from dw_core.synthetic.look import Look, dressed, random_look
 from dw_core.synthetic.retarget import Clip, retarget
 from dw_core.synthetic.room import Room, make_room
-from dw_core.synthetic.scene import Actor, Scene
+from dw_core.synthetic.scene import MAX_ACTORS, Actor, Scene
 from dw_core.synthetic.surface import Surface
 
 PATH_STEP_S = 0.1  # between the places that a room keeps clear
@@ -59,12 +59,12 @@ class Stage:
     def surfaces(self, seconds: float) -> list[list[Surface]]:
         """What moves at a time, for each person: vertices (V, 3) in the world. Raises MotionError as
         `posed`."""
-        return [dressed(one.body, one.look, one.posed(seconds)) for one in self.people]
+        return [dressed(one.body, one.look, _posed(one, seconds)) for one in self.people]
 
     def joints(self, seconds: float) -> tuple[Array, Array]:
         """Joints (P, J, 3) of COCO17 and pivots (P, K, 3) at a time, metres. Raises MotionError as
         `posed`."""
-        posed = [(one.body, one.posed(seconds)) for one in self.people]
+        posed = [(one.body, _posed(one, seconds)) for one in self.people]
         return (
             np.stack([body.coco_joints(one) for body, one in posed]),
             np.stack([body.pivots(one) for body, one in posed]),
@@ -97,6 +97,11 @@ def _person(actor: Actor, seconds: float) -> Person:
     middle = (roots.min(0) + roots.max(0)) / 2
     shift = np.array([actor.place[0] - middle[0], actor.place[1] - middle[1], 0.0])
     return Person(body, shape, look, clip, actor.start_s, turn, shift)
+
+
+@lru_cache(maxsize=MAX_ACTORS)  # asked for the surfaces and for the joints
+def _posed(person: Person, seconds: float) -> Posed:
+    return person.posed(seconds)
 
 
 @lru_cache(maxsize=8)

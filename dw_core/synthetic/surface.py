@@ -99,11 +99,31 @@ def vertex_normals(vertices: Float32Array, faces: Int32Array) -> Float32Array:
 
     Source: Gouraud, "Continuous Shading of Curved Surfaces", 1971. Zero for a vertex without a face.
     """
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    areas = np.cross(b - a, c - a)
+    areas = face_areas(vertices, faces)
     corners = faces.reshape(-1)
-    total = [np.bincount(corners, np.repeat(areas[:, k], 3), minlength=len(vertices)) for k in range(3)]
-    normals = np.stack(total, -1)
-    length = np.sqrt((normals * normals).sum(-1, keepdims=True))
-    value: Float32Array = (normals / np.maximum(length, 1e-30)).astype(np.float32)
+    total = [np.bincount(corners, np.repeat(area, 3), minlength=len(vertices)) for area in areas]
+    return unit([sum_.astype(np.float64, copy=False) for sum_ in total])
+
+
+def face_areas(vertices: Float32Array, faces: Int32Array) -> list[npt.NDArray[np.float64]]:
+    """The x, y and z (F,) of normals of faces (F, 3) of vertices (V, 3), as long as twice the area."""
+    edges = []
+    for k in range(3):
+        along = vertices[:, k].astype(np.float64)
+        a = along.take(faces[:, 0])
+        edges.append((along.take(faces[:, 1]) - a, along.take(faces[:, 2]) - a))
+    areas = []
+    for k in range(3):
+        (y, v), (z, w) = edges[(k + 1) % 3], edges[(k + 2) % 3]
+        areas.append(y * w - z * v)
+    return areas
+
+
+def unit(vectors: Sequence[npt.NDArray[np.float64]]) -> Float32Array:
+    """Vectors (n, 3), given by their components, at unit length; zero for those that are none."""
+    x, y, z = vectors
+    length = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-30)
+    value = np.empty((len(x), 3), np.float32)
+    for k in range(3):
+        value[:, k] = vectors[k] / length
     return value

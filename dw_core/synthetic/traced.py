@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,15 +32,16 @@ class Lit:
         """The light (n, 3) that leaves diffuse samples of an albedo (n, 3)."""
         total = np.empty_like(albedo)
         for channel in range(3):
-            sum_ = self.sky * room.sky[channel] + self.bounce * room.bounce[channel]
+            sum_ = self.sky * room.sky[channel]
+            sum_ += self.bounce * room.bounce[channel]
             for light, share in zip(room.lights, self.lamps, strict=True):
                 sum_ += share * light.colour[channel]
-            total[:, channel] = albedo[:, channel] * sum_
+            np.multiply(albedo[:, channel], sum_, out=total[:, channel])
         return total
 
     def at(self, samples: Samples) -> Lit:
         """A copy for some samples (n,)."""
-        return Lit(self.lamps[:, samples], self.sky[samples], self.bounce[samples])
+        return Lit(self.lamps.take(samples, 1), self.sky.take(samples), self.bounce.take(samples))
 
 
 class TracedMesh:
@@ -54,7 +56,9 @@ class TracedMesh:
         """Unit normals (F, 3) of the sides of the faces that a point (3,) sees."""
         normals = face_normals(self.mesh.vertices, self.mesh.faces)
         away = dot(normals, self.mesh.vertices[self.mesh.faces[:, 0]] - centre) > 0
-        return np.where(away[:, None], -normals, normals)
+        turned = np.flatnonzero(away)
+        normals[turned] = -normals[turned]
+        return normals
 
     def planes(self) -> Int32Array:
         """A number (F,) for each face, the same for faces of one surface on one plane."""
@@ -66,15 +70,17 @@ class TracedMesh:
 
     def normals(self, hits: Hits, facing: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Unit normals (n, 3) of hits (n,): of the faces, `facing` (F, 3) the eye, and interpolated."""
-        flat = facing[hits.triangle]
-        normal = interpolated(self.mesh.normals, self.mesh.faces[hits.triangle], hits.u, hits.v)
+        flat = facing.take(hits.triangle, 0)
+        normal = interpolated(self.mesh.normals, self.mesh.faces.take(hits.triangle, 0), hits.u, hits.v)
         length = np.sqrt(dot(normal, normal))
-        normal = normal / np.maximum(length, np.float32(1e-12))[:, None]
-        return flat, np.where(dot(normal, flat)[:, None] < 0, -normal, normal)
+        normal /= np.maximum(length, np.float32(1e-12))[:, None]
+        turned = np.flatnonzero(dot(normal, flat) < 0)
+        normal[turned] = -normal[turned]
+        return flat, normal
 
     def albedo(self, hits: Hits) -> Float32Array:
         """Colours (n, 3) of hits (n,), with the patterns of the surfaces."""
-        corners, owner = self.mesh.faces[hits.triangle], self.mesh.owner[hits.triangle]
+        corners, owner = self.mesh.faces.take(hits.triangle, 0), self.mesh.owner.take(hits.triangle)
         colours = interpolated(self.mesh.colours, corners, hits.u, hits.v)
         for k, surface in enumerate(self.surfaces):
             if surface.pattern is not None:
@@ -85,10 +91,16 @@ class TracedMesh:
 
     def place(self, coordinates: Float32Array, hits: Hits, mine: Samples) -> Float32Array:
         """Coordinates (n, k) of some hits on one surface, of those of its vertices (V, k)."""
-        corners = self.mesh.source[self.mesh.faces[hits.triangle[mine]]]
-        return interpolated(coordinates, corners, hits.u[mine], hits.v[mine])
+        corners = self.mesh.source.take(self.mesh.faces.take(hits.triangle.take(mine), 0))
+        return interpolated(coordinates, corners, hits.u.take(mine), hits.v.take(mine))
+
+
+@lru_cache(maxsize=4)  # what is rendered is asked again for what is seen of it
+def traced(surfaces: tuple[Surface, ...]) -> TracedMesh:
+    """The mesh of surfaces, the same one for the same surfaces."""
+    return TracedMesh(surfaces)
 
 
 def some(hits: Hits, at: Samples) -> Hits:
     """Some of the hits."""
-    return Hits(hits.triangle[at], hits.distance[at], hits.u[at], hits.v[at])
+    return Hits(hits.triangle.take(at), hits.distance.take(at), hits.u.take(at), hits.v.take(at))

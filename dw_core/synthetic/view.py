@@ -11,24 +11,34 @@ import numpy.typing as npt
 
 from dw_core.geometry.camera import Camera
 from dw_core.synthetic import optics as lens
-from dw_core.synthetic.culling import Index, Screen, Voxels
+from dw_core.synthetic.culling import CELLS, Cubes, Index, Screen
 from dw_core.synthetic.optics import Optics
 from dw_core.synthetic.penumbra import Blocks, Samples
 from dw_core.synthetic.room import Room
-from dw_core.synthetic.shading import OFF_SURFACE_M, choices, dot, interpolated, lamp_light, sky_open
+from dw_core.synthetic.shading import (
+    DOME_GROUPS,
+    OFF_SURFACE_M,
+    choices,
+    dome,
+    dot,
+    interpolated,
+    lamp_light,
+    sky_open,
+)
 from dw_core.synthetic.surface import Float32Array, Int32Array
 from dw_core.synthetic.texture import textured
 from dw_core.synthetic.traced import Lit, TracedMesh, some
 from dw_core.synthetic.zbuffer import NO_HIT, Hits
 
 REACH_M = 1.0  # of ambient occlusion in the room
+TOUCH_M = 0.35  # of the contact shadows of what moves
 AT_ONCE = 1 << 18  # samples
 
 
 class RoomView:
     """A room, the camera that sees it, and what it sees when nobody is there.
 
-    Memory: some 70 bytes per sample, 90 MB for 640 x 480 with four samples per pixel. `number` is the
+    Memory: some 100 bytes per sample, 120 MB for 640 x 480 with four samples per pixel. `number` is the
     camera's in its rig: it and the seed choose the noise. Raises CalibrationError when the lens has no ray
     for a pixel.
     """
@@ -42,10 +52,9 @@ class RoomView:
         self.normals = self.still.facing(self.centre)
         self.rays = lens.camera_rays(camera, optics)
         self.lamp_point, self.dome_group = choices(self.height, self.width, optics.samples)
-        self.camera_screen = Screen(np.concatenate((camera.R, camera.t[:, None]), 1))
+        self.camera_screen = Screen(np.concatenate((camera.R, camera.t[:, None]), 1), np.zeros((1, 2)))
         focus = (room.low + room.high) / 2 * (1, 1, 0.4)
         self.lamp_screens = tuple(light.screen(focus) for light in room.lights)
-        self.voxels = Voxels.of(room.low, room.high)
         self._trace()
 
     def _trace(self) -> None:
@@ -57,24 +66,29 @@ class RoomView:
         self.glows = np.ones(count, np.bool_)
         zeros = np.zeros((2 + lamps, count), np.float32)
         self.lit = Lit(zeros[2:], zeros[0], zeros[1])
-        cells = np.zeros((2 + lamps, count), np.int32)
+        cells = np.zeros((1 + lamps, count), np.int32)
         for first in range(0, count, AT_ONCE):
             self._trace_some(np.arange(first, min(first + AT_ONCE, count)), hits, cells)
         planes = np.append(self.still.planes(), NO_HIT)[self.triangle].astype(np.int32)
         self.blocks = Blocks(self.height, self.width, self.optics.samples, planes)
         self._shade()
         everything = np.arange(count)
-        self.by_camera = Index(cells[0], everything)
-        self.by_voxel = Index(cells[1], np.flatnonzero(self.lit.sky > 0))
+        self.by_camera = _index(self.camera_screen, cells[0], everything)
         lit = [np.flatnonzero(share > 0) for share in self.lit.lamps]
-        self.by_lamp = tuple(Index(cells[2 + k], samples) for k, samples in enumerate(lit))
+        self.by_lamp = tuple(map(_index, self.lamp_screens, cells[1:], lit))
+        open_ = np.flatnonzero(self.lit.sky > 0)
+        rays = dome()[:, :3].reshape(DOME_GROUPS, -1, 3).astype(np.float64)
+        self.cubes = Cubes(self.start[open_], self.dome_group[open_], rays, TOUCH_M)
+        self.by_cube = Index(self.cubes.cells, open_, self.cubes.count)
+        self.cube = np.zeros(count, np.int32)
+        self.cube[open_] = self.cubes.cells
         self.cast = tuple(self.blocks.counts(samples) for samples in lit)
         self.light = self.mean(self.outgoing(everything, self.lit))
 
     def _trace_some(self, samples: Samples, hits: Hits, cells: Int32Array) -> None:
         """Colours, light without shadows, and cells of some samples: of the camera, space, and each lamp."""
         self.albedo[samples] = self.room.backdrop
-        cells[0, samples] = self.camera_screen.cells(self.centre + self.rays[samples])
+        cells[0, samples] = self.camera_screen.cells(self.centre + self.rays[samples], 0 * samples)
         samples = samples[hits.triangle[samples] != NO_HIT]
         hits, rays = some(hits, samples), self.rays[samples]
         flat, normals = self.still.normals(hits, self.normals)
@@ -85,13 +99,10 @@ class RoomView:
         up = np.float32(0.5) + np.float32(0.5) * normals[:, 2]
         open_ = sky_open(self.still.caster, start, normals, self.dome_group[samples], REACH_M)
         self.lit.sky[samples], self.lit.bounce[samples] = up * open_, 1 - up
-        cells[1, samples] = self.voxels.cells(start)
+        lamp_point = self.lamp_point[samples]
         for k, light in enumerate(self.room.lights):
-            lamp_point = self.lamp_point[samples]
             self.lit.lamps[k, samples] = lamp_light(light, points, normals, lamp_point)
-            screen, scale = self.lamp_screens[k]
-            offsets = light.offsets()[lamp_point] * np.float32(scale)
-            cells[2 + k, samples] = screen.cells(start, offsets)
+            cells[1 + k, samples] = self.lamp_screens[k].cells(start, lamp_point)
 
     def _shade(self) -> None:
         """Take from the samples what the room's own shadows take."""
@@ -127,8 +138,11 @@ class RoomView:
 
     def outgoing(self, samples: Samples, lit: Lit) -> Float32Array:
         """The light (n, 3) that samples of the room send to the camera."""
-        albedo = self.albedo[samples].astype(np.float32)
-        return np.where(self.glows[samples, None], albedo, lit.light(self.room, albedo))
+        albedo = self.albedo.take(samples, 0).astype(np.float32)
+        light = lit.light(self.room, albedo)
+        glowing = np.flatnonzero(self.glows.take(samples))
+        light[glowing] = albedo[glowing]
+        return light
 
     def mean(self, light: Float32Array) -> Float32Array:
         """The mean (n, 3) over the samples (n S, 3) of each pixel, always summed in the same order."""
@@ -138,3 +152,8 @@ class RoomView:
             total = total + by_pixel[:, k]
         mean: Float32Array = total * np.float32(1 / self.per_pixel)
         return mean
+
+
+def _index(screen: Screen, cells: Int32Array, samples: Samples) -> Index:
+    """Some of the samples by their cells (N,) of a screen."""
+    return Index(cells[samples], samples, len(screen.eyes) * CELLS**2)

@@ -75,7 +75,7 @@ class ZBufferCaster:
         return Hits(triangle, nearest.astype(np.float32), u, v)
 
     def blocked(
-        self, points: Float32Array, lights: Float32Array, which: Int32Array, reach: float
+        self, points: Float32Array, lights: Float32Array, which: npt.NDArray[np.integer], reach: float
     ) -> npt.NDArray[np.bool_]:
         """Whether the way from a point (N, 3) to its light, lights[which] of (K, 4), is blocked (N,)."""
         shadow = np.zeros(len(points), np.bool_)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import cv2
@@ -176,3 +177,14 @@ def test_no_truth_is_no_truth(tmp_path):
     (tmp_path / "truth.npz").write_text("not it")
     with pytest.raises(MediaError, match="no truth can be read"):
         load_truth(tmp_path)
+
+
+def test_the_cost_of_an_image_is_measured_as_a_user_does(scene, tmp_path, capsys):
+    path, out = tmp_path / "scene.yaml", tmp_path / "render.json"
+    path.write_text(to_yaml(scene))
+    assert main(["bench", "render", str(path), "--frames", "2", "--json", str(out)]) == 0
+    entry = json.loads(out.read_text())["scenes"]["scene"]
+    assert entry["room"] == 2 and entry["lamps"] == len(set_up(scene).room.lights)
+    assert all(entry[f"{what}_{samples}"] > 0 for what in ("room_s", "image_ms") for samples in (1, 2))
+    assert f"{entry['image_ms_2']:.1f} ms" in capsys.readouterr().out
+    assert main(["bench", "render", str(path), "--frames", "0"]) == 2
