@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dw_core.anatomy import load_offsets
 from dw_core.benchmarks import methods
 from dw_core.benchmarks.detections import CLOSING_IN, Detections, detect
 from dw_core.benchmarks.detector import detector_figures, observations
@@ -40,12 +41,20 @@ METHODS = {
     "dlt_full": "causal; plain DLT of all views at every tick: M times the images",
     "dlt_full_weighted": "causal; the same, rows times the detector's confidence",
     "robust_full": "causal; robust triangulation of all views at every tick: M times the images",
+    "weighted_placed": "causal; dlt_full_weighted, its joints placed by the network's offsets (anatomy.py)",
+    "robust_placed": "causal; robust_full, its joints placed",
     "dlt_sync_hold": "causal; plain DLT of all views at every M-th tick, held in between",
+    "sync_causal": "causal; the tracker on all views at every M-th tick",
+    "sync_window": "window of the lag; the same, a lag after the tick",
     "dlt_interleaved": "causal; plain DLT of the newest pixels of every view, whatever their age",
     "linear_per_view": "window of M - 1 ticks; plain DLT of pixels interpolated between a view's exposures",
     "tracker_causal": "causal; the tracker at the newest exposure",
     "tracker_window": "window of the lag; the tracker, a lag after the exposure",
+    "pipeline_causal": "causal; tracker_causal, its joints placed: what the system gives",
+    "pipeline_window": "window of the lag; tracker_window, its joints placed: what the system gives",
 }
+# Whose absolute error the others' are compared with.
+YARDSTICK = "dlt_full_weighted"
 # Figure: factor from metres and seconds.
 FIGURES = {
     "mpjpe_mm": 1e3,
@@ -178,15 +187,28 @@ def footage_scene(rig: Rig, truth: Truth, found: Detections) -> Scene:
 def estimates(scene: Scene, lag_ticks: int) -> dict[str, Array]:
     """Poses (T, J, 3) of every method of METHODS, in its order."""
     causal, window = methods.track(scene, lag_ticks)
+    sync_causal, sync_window = methods.track(scene, lag_ticks, sync=True)
+    weighted, robust = methods.dlt_full_weighted(scene), methods.robust_full(scene)
+    offsets = load_offsets("movenet")
+
+    def placed(poses: Array) -> Array:
+        return poses if offsets is None else offsets.corrected(poses, scene.joints)
+
     return {
         "dlt_full": methods.dlt_full(scene),
-        "dlt_full_weighted": methods.dlt_full_weighted(scene),
-        "robust_full": methods.robust_full(scene),
+        "dlt_full_weighted": weighted,
+        "robust_full": robust,
+        "weighted_placed": placed(weighted),
+        "robust_placed": placed(robust),
         "dlt_sync_hold": methods.dlt_sync_hold(scene),
+        "sync_causal": sync_causal,
+        "sync_window": sync_window,
         "dlt_interleaved": methods.dlt_interleaved(scene),
         "linear_per_view": methods.linear_per_view(scene),
         "tracker_causal": causal,
         "tracker_window": window,
+        "pipeline_causal": placed(causal),
+        "pipeline_window": placed(window),
     }
 
 
@@ -236,7 +258,8 @@ def _padded(errors: Array, length: int) -> Array:
 
 def figures(clips: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Of each subset: how many joints are `judged` and `compared`, and every method's figures over them
-    (NaN when there are none), its coverage, and `joints_mm`, its absolute error joint by joint."""
+    (NaN when there are none), its coverage, `to_weighted`, its absolute error as a part of the yardstick's,
+    and `joints_mm`, its absolute error joint by joint."""
     out: dict[str, dict[str, Any]] = {}
     for subset in SUBSETS:
         mask = np.concatenate([clip.subsets[subset] for clip in clips])
@@ -254,6 +277,9 @@ def figures(clips: Sequence[Judged]) -> dict[str, dict[str, Any]]:
             entries[name]["joints_mm"] = {
                 joint: 1e3 * _mean(errors["absolute_mm"][:, j]) for j, joint in enumerate(COCO17.joints)
             }
+        yardstick = entries[YARDSTICK]["absolute_mm"] if YARDSTICK in entries else float("nan")
+        for entry in entries.values():
+            entry["to_weighted"] = entry["absolute_mm"] / yardstick if yardstick else float("nan")
         out[subset] = {"judged": int(mask.sum()), "compared": compared, "methods": entries}
     return out
 

@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt  # noqa: E402 (the backend must be chosen first)
 COLUMNS = (
     ("relative", "mm", "mpjpe_mm", 1, 1),
     ("absolute", "mm", "absolute_mm", 1, 1),
+    ("of it", "", "to_weighted", 1, 3),
     ("P-MPJPE", "mm", "p_mpjpe_mm", 1, 1),
     ("velocity", "mm/s", "velocity_mm_s", 1, 0),
     ("accel.", "m/s^2", "acceleration_m_s2", 1, 1),
@@ -36,6 +37,7 @@ def rendered_table(result: dict[str, Any]) -> str:
         f"network: {protocol['network']}; crops {protocol['crops']}",
         f"causal, or window with a lag of {protocol['lag_ms']:g} ms; the first {protocol['warm_up_s']:g} s "
         "and the lag's length at the end are not judged",
+        "of it: the absolute error as a part of dlt_full_weighted's",
         f"average: {protocol['average']}; own abs.: {protocol['alignment']['absolute_own_mm']}",
         f"relative, PCK: {protocol['alignment']['mpjpe_mm']}; P-MPJPE: {protocol['alignment']['p_mpjpe_mm']}",
         "",

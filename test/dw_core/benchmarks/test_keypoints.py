@@ -36,7 +36,7 @@ def test_a_short_motion_is_taken_whole(rig, make_walker):
 def test_views_fire_in_turn_and_claim_the_noise(rig, make_walker):
     seen = scene(make_walker(), rig, 20, 2.0, Noise())
     for tick in (0, 3, 6, 93):
-        observation = seen.seen(tick)
+        observation = seen.seen(tick, tick % len(seen.rig))
         assert (observation.view, observation.stamp_ns) == (rig.names[tick % 4], tick * 20_000_000)
         np.testing.assert_array_equal(observation.pixels, seen.pixels[tick, tick % 4])
         np.testing.assert_array_equal(observation.covariance, np.tile(25 * np.eye(2), (17, 1, 1)))

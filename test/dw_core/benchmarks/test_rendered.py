@@ -31,7 +31,7 @@ def seen(rig, truth):
 def test_the_scene_has_a_tick_for_every_frame(seen, truth):
     assert (len(seen), seen.tick_ns, seen.outside) == (40, 50_000_000, 0.0)
     np.testing.assert_array_equal(seen.pixels[7, 2], truth.pixels[2, 7, 0])
-    np.testing.assert_array_equal(seen.seen(7).pixels, truth.pixels[3, 7, 0])
+    np.testing.assert_array_equal(seen.seen(7, 3).pixels, truth.pixels[3, 7, 0])
     np.testing.assert_array_equal(seen.truth, truth.joints[:, 0])
 
 
