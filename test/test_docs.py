@@ -14,6 +14,7 @@ import pytest
 
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
+from dw_core.detector import report as detector_report
 from dw_core.errors import ConfigError
 from dw_core.evaluation import demo_report, motion_report, speed_report
 from dw_core.evaluation.balance_beam_report import document
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOOTAGE = ROOT / "docs/footage.md"
 FOOTAGE_BLOCKS = document(json.loads((ROOT / "docs/results/balance_beam.json").read_text()))
+
+DETECTOR_BLOCKS = detector_report.blocks(json.loads((ROOT / "docs/results/detector.json").read_text()))
 
 
 @pytest.mark.parametrize("name", FOOTAGE_BLOCKS)
@@ -100,6 +103,11 @@ def test_the_results_show_what_was_measured_on_motion_capture(name: str) -> None
     motion, models = (json.loads((ROOT / f"docs/results/{n}.json").read_text()) for n in ("motion", "models"))
     assert block(ROOT / "docs/results.md", name) == motion_report.blocks(motion, models)[name]
     assert set(motion["protocol"]["clips"]).isdisjoint(models["protocol"]["tuned_on"])
+
+
+@pytest.mark.parametrize("name", DETECTOR_BLOCKS)
+def test_figures_of_the_simulated_network_are_those_of_the_fit(name: str) -> None:
+    assert block(ROOT / "docs/detector.md", name) == DETECTOR_BLOCKS[name]
 
 
 def code_blocks(language: str) -> list[str]:
