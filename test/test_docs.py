@@ -15,6 +15,7 @@ import pytest
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
 from dw_core.data.splits import load_splits
+from dw_core.detector import report as detector_report
 from dw_core.errors import ConfigError
 from dw_core.evaluation import demo_report, motion_report, speed_report
 from dw_core.evaluation.balance_beam_report import document
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOOTAGE = ROOT / "docs/footage.md"
 FOOTAGE_BLOCKS = document(json.loads((ROOT / "docs/results/balance_beam.json").read_text()))
+
+DETECTOR_BLOCKS = detector_report.blocks(json.loads((ROOT / "docs/results/detector.json").read_text()))
 
 
 @pytest.mark.parametrize("name", FOOTAGE_BLOCKS)
@@ -112,6 +115,11 @@ def test_figures_are_measured_on_clips_for_tests_and_tuned_on_clips_for_training
         assert clips and all(any(f"/{folder}/" in clip for folder in folders["test"]) for clip in clips), name
     for clip in MOTION["models"]["protocol"]["tuned_on"]:
         assert any(f"/{folder}/" in clip for folder in folders["train"])
+
+
+@pytest.mark.parametrize("name", DETECTOR_BLOCKS)
+def test_figures_of_the_simulated_network_are_those_of_the_fit(name: str) -> None:
+    assert block(ROOT / "docs/detector.md", name) == DETECTOR_BLOCKS[name]
 
 
 def code_blocks(language: str) -> list[str]:

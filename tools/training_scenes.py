@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dw_core.data.rigs import save_rig
-from dw_core.geometry.camera import Array, Camera, Rig
+from dw_core.geometry.camera import Array, Camera, Rig, undistort
 from dw_core.synthetic.optics import Optics
 from dw_core.synthetic.scene import Actor, Scene, to_yaml
 
@@ -37,8 +37,14 @@ def looking_at(name: str, centre: Array, aim: Array, focal: float, rng: np.rando
     x /= np.linalg.norm(x)
     R = np.stack((x, np.cross(z, x), z))
     K = np.array(((focal, 0, 319.5), (0, focal, 239.5), (0, 0, 1)))
-    distortion = np.round([rng.uniform(-0.2, 0.05), rng.uniform(0, 0.05), *rng.normal(0, 5e-4, 2), 0.0], 5)
-    return Camera(name, 640, 480, K, distortion, R, -R @ centre)
+    everywhere = np.stack(np.meshgrid(np.linspace(-0.5, 639.5, 81), np.linspace(-0.5, 479.5, 61)), -1)
+    while True:
+        radial = rng.uniform(-0.2, 0.05), rng.uniform(0, 0.05)
+        distortion = np.round([*radial, *rng.normal(0, 5e-4, 2), 0.0], 5)
+        camera = Camera(name, 640, 480, K, distortion, R, -R @ centre)
+        # a barrel that folds over within the image has no ray there
+        if np.isfinite(undistort(camera, everywhere)).all():
+            return camera
 
 
 def random_rig(rng: np.random.Generator) -> Rig:

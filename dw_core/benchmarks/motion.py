@@ -2,6 +2,12 @@
 
 Motion is projected into a rig, seen by a simulated 2D network, and all methods get the same maps, or the
 joints decoded from them; those that are given all views see M times as many.
+
+The JSON has one entry in `results` for every run (tick_ms, noise, views, jitter, drops), method in a mode,
+and sequence, `all` for the clips together: sampling, method, mode, sequence, the run, the figures of
+judging.py, `frames` judged and joints `compared`, coverage, latency_ticks, and the errors by joint in mm;
+what is not known is null. Beside it: protocol, methods, sequences (files, and whether their limbs are
+constant), left_out and why.
 """
 
 from __future__ import annotations

@@ -97,5 +97,5 @@ def _figures(residual: Array, rate_hz: float) -> dict[str, Any]:
         ),
         "far": float((length[known] > FAR).mean()),
         "lag_s": (steps / rate_hz).tolist(),
-        "lag": correlations(rest / (1.4826 * spread), near, steps).tolist(),
+        "lag": correlations(rest / max(1.4826 * spread, 1e-9), near, steps).tolist(),
     }

@@ -92,13 +92,7 @@ def simulate(
     low = here["height_tail"]
     latent[..., SCALE] = np.sqrt(1 - low**2) * latent[..., SCALE] - low * latent[..., HEIGHT]
     pair = partners(joints)
-    beyond = np.maximum(np.linalg.norm(cells[..., pair, :] - cells, axis=-1) / size - NEAR, 0.0)
-    swap = here["swap"] * np.exp(-beyond / here["swap_reach"])
-    common = (swap + swap[..., pair]) / 2 * here["together"]
-    both = _chain(common, here["swap_s"], steps, shape, rng)
-    one = np.maximum(swap - common, 0) / np.maximum(1 - common, 1e-9)
-    swapped = _common(both, pair) | _chain(one, here["swap_s"], steps, shape, rng)
-    swapped &= pair != np.arange(len(pair))
+    swapped = _swapped(here, np.linalg.norm(cells[..., pair, :] - cells, axis=-1) / size, pair, steps, rng)
     gross = _chain(here["gross"], here["gross_s"], steps, shape, rng) & ~swapped
 
     erred = cells + size * _errors(here, latent, cells / size, joints)
@@ -214,6 +208,21 @@ def _latents(
     return latent
 
 
+def _swapped(
+    here: dict[str, Array], apart: Array, pair: npt.NDArray[np.intp], steps: Array, rng: np.random.Generator
+) -> BoolArray:
+    """Which joints (..., T, J) have swapped sides with partners that are `apart` (..., T, J), in parts of the
+    side: some pairs together, others one by one."""
+    swap = here["swap"] * np.exp(-np.maximum(apart - NEAR, 0.0) / here["swap_reach"])
+    common = (swap + swap[..., pair]) / 2 * here["together"]
+    both = _chain(common, here["swap_s"], steps, apart.shape, rng)
+    one = np.maximum(swap - common, 0) / np.maximum(1 - common, 1e-9)
+    # what a pair has in common is that of the side that comes first
+    swapped = both[..., np.minimum(pair, np.arange(len(pair)))]
+    swapped |= _chain(one, here["swap_s"], steps, apart.shape, rng)
+    return np.asarray(swapped & (pair != np.arange(len(pair))))
+
+
 def _chain(
     part: Array, duration_s: Array, steps: Array, shape: tuple[int, ...], rng: np.random.Generator
 ) -> BoolArray:
@@ -228,9 +237,3 @@ def _chain(
         now, kept = part[..., t, :], stays[..., t - 1, :]
         state[..., t, :] = chance[..., t, :] < now + (state[..., t - 1, :] - now) * kept
     return state
-
-
-def _common(state: BoolArray, pair: npt.NDArray[np.intp]) -> BoolArray:
-    """States (..., J) that both sides have in common: those of the side that comes first."""
-    common: BoolArray = state[..., np.minimum(pair, np.arange(len(pair)))]
-    return common

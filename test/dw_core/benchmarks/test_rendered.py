@@ -24,7 +24,8 @@ def seen(rig, truth):
     pixels = truth.pixels[:, :, 0]
     M, T, J, _ = pixels.shape
     covariance = np.broadcast_to(4.0 * np.eye(2), (M, T, J, 2, 2))
-    found = Detections(pixels, covariance, np.ones((M, T, J)), np.ones((M, T, J)), np.full((M, T), 500.0))
+    ones, side, corner = np.ones((M, T, J)), np.full((M, T), 500.0), np.zeros((M, T, 2))
+    found = Detections(pixels, covariance, ones, ones, side, corner, ones, 0.02 * ones, pixels, 0 * ones)
     return footage_scene(rig, truth, found)
 
 
