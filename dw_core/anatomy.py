@@ -24,6 +24,8 @@ PACKAGED = {"movenet": Path(__file__).parent / "backends" / "movenet_offsets.jso
 # The limb at whose end a joint is: its frame's third axis points from the first to the joint.
 LIMBS = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee"}
 FACE = ("nose", "eye", "ear")
+# Joints in the middle between a left joint and the right one: their offsets have no x.
+BETWEEN = {"pelvis": "left_hip", "neck": "left_shoulder"}
 MAX_OFFSET = 0.5
 # Sine of the angle between a limb and the trunk's left axis below which its frame fades.
 FADE = 0.4
@@ -47,13 +49,14 @@ class JointOffsets:
                 )
 
     def of(self, joints: JointSet) -> Array:
-        """The offsets (J, 3) of a joint set; 0 for a joint that is not named."""
+        """The offsets (J, 3) of a joint set; 0 for a joint that is not named, and does not lie between two
+        that are."""
         out = np.zeros((len(joints), 3))
         for j, name in enumerate(joints.joints):
-            left = joints.partner(name) if joints.side(name) == "right" else name
+            left = BETWEEN.get(name, joints.partner(name) if joints.side(name) == "right" else name)
             out[j] = self.offsets.get(left, (0.0, 0.0, 0.0))
             if left != name:
-                out[j, 0] *= -1
+                out[j, 0] *= 0 if name in BETWEEN else -1
         return out
 
     def corrected(self, positions: Array, joints: JointSet) -> Array:

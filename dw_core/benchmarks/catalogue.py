@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dw_core.anatomy import JointOffsets
 from dw_core.benchmarks import interpolation, methods
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.map_methods import Seen, from_maps
@@ -85,9 +86,10 @@ def estimates(
     warper: Path | None,
     mcc: Path | None,
     advance: Callable[[int], None] = lambda ticks: None,
+    offsets: JointOffsets | None = None,
 ) -> dict[Key, Array]:
     """Poses (T, J, 3) of every method that is wanted, in the order asked for; those whose weights are missing
-    are left out. Raises AssetError, ConfigError for weights that cannot be used."""
+    are left out. `offsets`: of the network, which the pipeline knows. Raises AssetError, ConfigError for weights that cannot be used."""
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
@@ -99,5 +101,5 @@ def estimates(
                 seen.scene, lag_ticks if smoothed else len(seen.scene), sync=name == "sync_tracker"
             )
             found |= {(name, "causal"): causal, (name, "window"): window}
-    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance)
+    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, offsets)
     return {key: found[key] for key in wanted if key in found}

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dw_core.anatomy import JointOffsets
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.methods import dlt_of_seen, lookahead_ns
 from dw_core.fusion.spatial import SpatialFusion
@@ -87,7 +88,9 @@ class Fusions:
 class Piped:
     """The pipeline as users run it. Poses of lost exposures do not come."""
 
-    def __init__(self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float) -> None:
+    def __init__(
+        self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float, offsets: JointOffsets | None
+    ) -> None:
         scene = seen.scene
         self._ticks = {int(stamp): tick for tick, stamp in enumerate(scene.stamps_ns)}
         self._poses = np.full(scene.truth.shape, np.nan)
@@ -95,7 +98,7 @@ class Piped:
             Window(scene.rig.names),
             SpatialFusion(scene.rig),
             TemporalFusion(weights, scene.joints),
-            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s),
+            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s, offsets=offsets),
         )
 
     def push(self, heatmaps: Heatmaps) -> None:
@@ -114,6 +117,7 @@ def from_maps(
     weights: Path | None,
     lag_ticks: int,
     advance: Callable[[int], None],
+    offsets: JointOffsets | None,
 ) -> dict[tuple[str, Mode], Array]:
     """Poses (T, J, 3) of those of `epipolar`, `warper` and `pipeline` that are wanted in a mode. Raises
     AssetError, ConfigError for weights that cannot be used."""
@@ -124,7 +128,8 @@ def from_maps(
             used = weights if ("warper", mode) in wanted else None
             stages.append((mode, Fusions(seen, mode, used)))
         if ("pipeline", mode) in wanted:
-            stages.append((mode, Piped(seen, mode, weights, lag_ticks * seen.scene.tick_ns / NS)))
+            lag_s = lag_ticks * seen.scene.tick_ns / NS
+            stages.append((mode, Piped(seen, mode, weights, lag_s, offsets)))
     if not stages:
         return {}
     for heatmaps in exposures(seen, advance):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from dw_core.anatomy import load_offsets
 from dw_core.benchmarks.catalogue import BOTH, METHODS, Key, estimates, keys, latency_ticks
 from dw_core.benchmarks.judging import (
     ALIGNMENT,
@@ -231,7 +232,8 @@ def _judged(
     seen = simulated(motion, part, run.tick_ns, settings.limit_s, run.disturbance, advance)
     wanted = keys(settings.methods, settings.modes)
     warper = settings.warper or packaged_warper(motion.joint_set)
-    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance)
+    offsets = load_offsets("movenet" if run.disturbance.noise == "detector" else "none")
+    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, offsets)
     ticks = judged_range(len(seen.scene), run.tick_ns, run.views, lag)
     return seen, judge(seen.scene, poses, ticks), poses
 
