@@ -89,7 +89,8 @@ def estimates(
     offsets: JointOffsets | None = None,
 ) -> dict[Key, Array]:
     """Poses (T, J, 3) of every method that is wanted, in the order asked for; those whose weights are missing
-    are left out. `offsets`: of the network, which the pipeline knows. Raises AssetError, ConfigError for weights that cannot be used."""
+    are left out. `offsets`: of the network, which the pipeline knows. Raises
+    AssetError, ConfigError for weights that cannot be used."""
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
