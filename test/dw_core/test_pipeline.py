@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dw_core.anatomy import JointOffsets
 from dw_core.errors import CalibrationError, ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion
@@ -117,6 +118,29 @@ def test_who_stands_still_is_where_they_stand(
     skeletons = [one for one in map(pipeline.push, interleaved(rig, lambda _: person, 60)) if one]
     errors = errors_mm(skeletons[SETTLED:], lambda _: person)
     assert np.median(errors) < median_mm and errors.max() < worst_mm
+
+
+@pytest.mark.parametrize("method", ["tracker", "dlt"])
+def test_joints_are_placed_where_the_network_offsets_say(rig: Rig, motion: Motion, method: Method) -> None:
+    """The very skeletons, corrected; what the tracker knows stays as the network sees it."""
+    offsets = JointOffsets({"left_hip": (0.03, 0.0, 0.04), "left_knee": (0.0, 0.02, -0.02)})
+    plain, placed = (
+        InterleavedPipeline(
+            Window(rig.names),
+            SpatialFusion(rig),
+            TemporalFusion(),
+            Triangulation(rig, COCO17, method, offsets=one),
+        )
+        for one in (None, offsets)
+    )
+    moved = 0.0
+    for heatmaps in interleaved(rig, motion):
+        one, other = plain.push(heatmaps), placed.push(heatmaps)
+        assert one is not None and other is not None
+        np.testing.assert_array_equal(other.positions, offsets.corrected(one.positions, COCO17))
+        np.testing.assert_array_equal(other.covariance, one.covariance)
+            moved = max(moved, float(np.nan_to_num(np.abs(other.positions - one.positions)).max()))
+    assert 0.01 < moved < 0.05
 
 
 def test_an_observation_out_of_order_gives_no_skeleton_and_is_used(rig: Rig, motion: Motion) -> None:
