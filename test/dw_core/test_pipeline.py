@@ -139,7 +139,7 @@ def test_joints_are_placed_where_the_network_offsets_say(rig: Rig, motion: Motio
         assert one is not None and other is not None
         np.testing.assert_array_equal(other.positions, offsets.corrected(one.positions, COCO17))
         np.testing.assert_array_equal(other.covariance, one.covariance)
-            moved = max(moved, float(np.nan_to_num(np.abs(other.positions - one.positions)).max()))
+        moved = max(moved, float(np.nan_to_num(np.abs(other.positions - one.positions)).max()))
     assert 0.01 < moved < 0.05
 
 
