@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo docs gpu rendered test colcon clean distclean FORCE
+.PHONY: help build demo detector docs gpu rendered test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -42,6 +42,7 @@ help:
 	@echo 'make docs        the demo again, and every figure of the documents from it'
 	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'
 	@echo '                 in out/rendered; make rendered SCENES="walk_08 jump_01" takes fewer; goes on where it was'
+	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
@@ -134,6 +135,14 @@ rendered: build
 	done
 	@$(BIN)/dw bench rendered --footage $(SCENES:%=out/rendered/%) --json out/rendered/results.json \
 		--plot out/rendered/errors.png --detector-plot out/rendered/detector.png
+
+detector: build
+	@$(BIN)/dw fetch
+	@$(BIN)/python tools/training_scenes.py $(DW_DATA) out/training
+	@for scene in out/training/??.yaml; do $(BIN)/dw render $$scene --out $${scene%.yaml}; done
+	@$(BIN)/python -m dw_core.detector.fit out/training/?? --json dw_core/detector/movenet.json \
+		--results docs/results/detector.json --plot docs/images/detector.png > /dev/null
+	@$(BIN)/python -m dw_core.detector.report docs/results/detector.json docs/detector.md
 
 TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
 $(VENV)/.test-dependencies: $(TEST_REQUIREMENTS) $(VENV)/.dependencies

@@ -25,7 +25,8 @@ TAKES = (
     "16/16_47", "16/16_58", "32/32_01", "35/35_02", "35/35_13", "35/35_28", "35/35_33", "38/38_02",
     "43/43_01",
 )  # fmt: skip
-DANCES = ("01", "03", "06", "10", "14", "19", "25")
+# Not 06, whose head is upside down.
+DANCES = ("01", "03", "05", "10", "14", "19", "25")
 # The salsa's files say 120 Hz, its readme 60 Hz.
 _FRAME_TIME = re.compile(r"Frame Time:\s*\S+")
 

@@ -22,7 +22,7 @@ from dw_core.backends import movenet, network, person_crop
 from dw_core.backends.network import HeatmapNetwork
 from dw_core.backends.person_crop import PersonCrop
 from dw_core.data.footage import Footage, decode_jpeg
-from dw_core.detector import measure
+from dw_core.detector import draw, measure
 from dw_core.detector.measure import measure_peaks
 from dw_core.detector.simulate import Peaks
 from dw_core.errors import MediaError
@@ -40,7 +40,7 @@ from dw_core.types import NS, Float32Array, Heatmaps, ImageFrame, Skeleton2D, Sk
 # Extra looks at the first frame, to close in on the person from the whole image.
 CLOSING_IN = 2
 # What the detections depend on beside images and network.
-SOURCES = (decode, network, movenet, person_crop, crops, lens, tracking, initialise, tracker, measure)
+SOURCES = (decode, network, movenet, person_crop, crops, lens, tracking, initialise, tracker, draw, measure)
 
 
 @dataclass(frozen=True, eq=False)
