@@ -1,0 +1,39 @@
+"""One training from its configuration to its results."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from dw_core.fusion.torch_weights import network_of
+from dw_core.fusion.weights import load_weights
+from dw_core.training import evaluate
+from dw_core.training.checkpoint import replace_file
+from dw_core.training.config import load_config
+from dw_core.training.loop import BEST, train
+from dw_core.training.parallel import ranks
+from dw_core.training.tasks import WarperTask
+
+RESULT = "result.json"
+
+
+def train_warper(config: Path, data: Path, out: Path, resume: bool, progress: bool) -> None:
+    """Train a Warper and say how good its best weights are: best.safetensors and result.json in `out`.
+    Raises DwError for bad input."""
+    settings = load_config(config)
+    with ranks() as here:
+        task = WarperTask(settings, data, progress and here.first)
+        began = time.monotonic()
+        outcome = train(task, settings, out, here, resume, progress)
+        if not here.first:
+            return
+        print(f"{outcome.steps} steps in {(time.monotonic() - began) / 60:.1f} minutes: {outcome.reason}")
+        if not (out / BEST).exists():
+            print(f"there are no weights yet: the first validation is after {settings.validate_every} steps")
+            return
+        best = network_of(load_weights(out / BEST)).to(here.device)
+        result = {"config": json.loads(settings.to_json()), "data_sha256": task.data, "steps": outcome.steps}
+        result |= {"reason": outcome.reason} | evaluate.judge(task.validation, best, here.device)
+        replace_file(out / RESULT, lambda part: part.write_text(json.dumps(result, indent=2) + "\n"))
+        print(evaluate.text(result))

@@ -1,0 +1,145 @@
+"""Training of a Warper: batches of stale views, and how far its maps' joints are from the truth.
+
+A map that is moved as a whole has its joints moved by as much, so the fast Warper is trained on what it sees of
+the maps alone, and no map is drawn. N stale views, J joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dw_core.fusion.fast_warper import FastWarper
+from dw_core.fusion.fast_warper_cpu import inputs
+from dw_core.fusion.paper_warper import PaperWarper
+from dw_core.tensor.camera import stack_rig
+from dw_core.tensor.heatmaps import decode, render_gaussians
+from dw_core.tensor.triangulation import triangulate
+from dw_core.training.losses import position_loss
+from dw_core.training.scenes import Scene, Source, make_scene
+
+# What a cell covers on a person: the scale at which an error in space counts as one in the map.
+CELL_M = 0.035
+# The width of the peaks that maps are compared with.
+SIGMA_CELLS = 1.3
+
+Network = FastWarper | PaperWarper
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N stale views of some scenes: what the fast Warper sees of them, patches (N, J, 338) and scalars
+    (N, J, 5); lag (N,) s, velocity (N, J, 2); the maps fused - raw and raw (N, J, n, n), empty where they are
+    not needed; cells (N, J, 2) as decoded, truth (N, J, 2), weights (N, J) that sum to 1;
+    cells of a map's side, `size`; and the scenes, without their maps."""
+
+    patches: Tensor
+    scalars: Tensor
+    lag: Tensor
+    velocity: Tensor
+    difference: Tensor
+    raw: Tensor
+    cells: Tensor
+    truth: Tensor
+    weight: Tensor
+    size: int
+    scenes: tuple[Scene, ...]
+
+
+def make_batch(source: Source, seeds: Sequence[tuple[int, ...]], maps: bool) -> Batch:
+    """The scenes of some seeds; with maps (N, J, n, n) if `maps`."""
+    return collate([make_scene(source, np.random.default_rng(seed)) for seed in seeds], maps)
+
+
+def collate(scenes: Sequence[Scene], maps: bool) -> Batch:
+    """The stale views (N, ...) of all scenes. Every scene has the same share of the loss."""
+    weights = []
+    for scene in scenes:
+        known = scene.inside & np.isfinite(scene.cells).all(-1)
+        weights.append(known / (max(known.sum(), 1) * len(scenes)))
+    seen = [inputs(list(scene.fused), list(scene.raw), scene.lag_s, scene.velocity) for scene in scenes]
+    empty = np.zeros((0,), np.float32)
+    return Batch(
+        patches=_joined([patches for patches, _ in seen]),
+        scalars=_joined([scalars for _, scalars in seen]),
+        lag=_joined([scene.lag_s for scene in scenes]),
+        velocity=_joined([scene.velocity for scene in scenes]),
+        difference=_joined([scene.fused - scene.raw if maps else empty for scene in scenes]),
+        raw=_joined([scene.raw if maps else empty for scene in scenes]),
+        cells=_joined([scene.cells for scene in scenes]),
+        truth=_joined([scene.truth for scene in scenes]),
+        weight=_joined(weights),
+        size=scenes[0].raw.shape[-1],
+        scenes=tuple(replace(scene, raw=empty, fused=empty) for scene in scenes),
+    )
+
+
+def _joined(parts: Sequence[np.ndarray]) -> Tensor:  # type: ignore[type-arg]
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32))
+
+
+def motion(network: Network, batch: Batch) -> tuple[Tensor, Tensor]:
+    """How the network moves the batch's joints (N, J, 2), cells, and the part (N, J) of the height that it
+    keeps."""
+    if isinstance(network, FastWarper):
+        return network.motion_of(batch.patches, batch.scalars, batch.size, batch.size)
+    warped = network(batch.difference, batch.raw)
+    height = batch.raw.flatten(2).amax(-1).clamp(min=1e-6)
+    keep = warped.flatten(2).amax(-1) / height
+    return decode(warped).places - batch.cells, keep.clamp(min=1e-3)
+
+
+def loss_2d(network: Network, batch: Batch, kind: str, move: Tensor) -> Tensor:
+    """Loss () in the maps: of positions that moved by `move` (N, J, 2), or `heatmap`, the squared difference
+    of the maps from Gaussians at the truth, as high as the peaks were, summed over a map."""
+    if kind != "heatmap":
+        known = (batch.weight > 0)[..., None]
+        error = torch.where(known, batch.cells + move - batch.truth, 0.0)  # no NaN, nor a gradient of it
+        return (position_loss(kind, error) * batch.weight).sum()
+    if isinstance(network, FastWarper):
+        warped = network(batch.difference, batch.raw, batch.lag, batch.velocity)
+    else:
+        warped = network(batch.difference, batch.raw)
+    height = batch.raw.flatten(2).amax(-1)
+    truth = render_gaussians(batch.truth, batch.size, SIGMA_CELLS, height)
+    return (((warped - truth) ** 2).sum((-2, -1)) * batch.weight).sum()
+
+
+def points(scene: Scene, move: Tensor, keep: Tensor) -> Tensor:
+    """Points (T, J, 3) m from a scene's views, the stale ones' joints moved by `move` (N, J, 2) cells and
+    as much less certain as their peaks, `keep` (N, J), are lower. NaN where there are none."""
+    pixels, covariance, confidence, cell_px, target, view = (
+        torch.from_numpy(one).to(move.device)
+        for one in (scene.pixels, scene.covariance, scene.confidence, scene.cell_px, *scene.at.T)
+    )
+    at = target, view
+    pixels = pixels.index_put(at, pixels[at] + move.double() * cell_px[:, None, None])
+    covariance = covariance.nan_to_num(1.0)  # of what has no confidence: else its gradient would be NaN
+    covariance = covariance.index_put(at, covariance[at] / keep.double()[..., None, None])
+    rays = [one.transpose(1, 2) for one in (pixels, covariance, confidence)]
+    return triangulate(stack_rig(scene.rig, move.device), *rays).points
+
+
+def loss_3d(batch: Batch, move: Tensor, keep: Tensor) -> Tensor:
+    """Robust loss () of the points found with moved joints (N, J, 2), every scene's mean with its share; an
+    error of CELL_M counts as one cell. Joints that cannot be found are left out."""
+    total, start = move.new_zeros(()), 0
+    for scene in batch.scenes:
+        stop = start + len(scene.at)
+        truth = torch.from_numpy(scene.points).to(move.device)
+        error = (points(scene, move[start:stop], keep[start:stop]) - truth) / CELL_M
+        known = error.isfinite().all(-1)
+        loss = position_loss("barron", torch.where(known[..., None], error, 0.0))
+        total = total + (loss * known).sum().to(move.dtype) / known.sum().clamp(min=1)
+        start = stop
+    return total / len(batch.scenes)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on a device."""
+    moved = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return replace(batch, **moved)
