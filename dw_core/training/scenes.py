@@ -19,7 +19,8 @@ from dw_core.benchmarks.keypoints import floor_middle
 from dw_core.data.motion import Motion
 from dw_core.detector.draw import draw
 from dw_core.detector.model import DetectorModel
-from dw_core.detector.simulate import self_occlusion, simulate
+from dw_core.detector.occlusion import self_occlusion
+from dw_core.detector.simulate import simulate
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalState, remember, stale_views
 from dw_core.geometry.camera import Array, Rig, project
@@ -82,6 +83,14 @@ class Source:
 
 def make_scene(source: Source, rng: np.random.Generator) -> Scene:
     """One scene. The same generator gives the same scene."""
+    scene = None
+    while scene is None:
+        scene = _scene(source, rng)
+    return scene
+
+
+def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
+    """One scene; None when too many exposures were dropped for any."""
     existing = source.rigs and rng.random() < 0.25
     real = source.rigs[int(rng.integers(len(source.rigs)))] if existing else random_rig(rng)
     believed = miscalibrated(real, rng)
@@ -174,20 +183,22 @@ def _crops(
 
 def _collect(
     real: Rig, believed: Rig, regular: bool, maps: list[Heatmaps], truth: Array, rng: np.random.Generator
-) -> Scene:
-    """Fill, fusion and velocities of some of the last exposures, each a target."""
+) -> Scene | None:
+    """Fill, fusion and velocities of some of the last exposures, each a target; None without one."""
     window, spatial, state = Window(real.names), SpatialFusion(believed), TemporalState()
     last = range(max(len(maps) - 2 * len(real), 1), len(maps))
     targets = set(rng.permutation(np.array(last))[:TARGETS].tolist())
     sets, parts, points = [], [], []
     for k, one in enumerate(maps):
-        (dense,) = window.push(one)
-        state = remember(state, dense)
-        if k in targets and len(dense.views) > 1:
-            dense = spatial.apply(dense)
-            parts.append(_stale(real, state, dense, truth[k], len(sets)))
-            sets.append(dense)
-            points.append(truth[k])
+        for dense in window.push(one):  # none after a pause
+            state = remember(state, dense)
+            if k in targets and len(dense.views) > 1:
+                fused = spatial.apply(dense)
+                parts.append(_stale(real, state, fused, truth[k], len(sets)))
+                sets.append(fused)
+                points.append(truth[k])
+    if not sets:
+        return None
     stale = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Scene(rig=believed, regular=regular, points=np.stack(points), **_as_seen(believed, sets), **stale)
 
