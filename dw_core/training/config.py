@@ -17,7 +17,7 @@ Loss = Literal["barron", "l1", "l2", "heatmap"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _POSITIVE = (
-    "width", "cells", "scenes", "steps", "learning_rate", "validation_scenes", "validate_every",
+    "width", "cells", "scenes", "every_3d", "steps", "learning_rate", "validation_scenes", "validate_every",
     "checkpoint_every", "patience",
 )  # fmt: skip
 
@@ -38,8 +38,10 @@ class TrainingConfig:
     rate_hz: dict[str, float]
     cameras: str = ""
     scenes: int = 8
+    pool: int = 0
     loss: Loss = "barron"
     weight_3d: float = 1.0
+    every_3d: int = 1
     seed: int = 0
     steps: int
     learning_rate: float
@@ -63,7 +65,7 @@ class TrainingConfig:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"training: {name} is {getattr(self, name)}, expected more than 0")
-        for name in ("weight_3d", "seed", "workers", "max_minutes"):
+        for name in ("pool", "weight_3d", "seed", "workers", "max_minutes"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"training: {name} is {getattr(self, name)}, expected 0 or more")
         if not self.train or not self.validation:

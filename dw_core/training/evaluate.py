@@ -13,7 +13,7 @@ from dw_core.geometry.camera import Array
 from dw_core.heatmaps.decode import decode
 from dw_core.geometry.crop import Crop
 from dw_core.training.scenes import Scene, Source, make_scene
-from dw_core.training.warper import Batch, Network, collate, motion, on_device, points
+from dw_core.training.warper import Batch, Network, collate, motion, on_device, points, seen
 
 LAG_BINS_MS = ((0, 20), (20, 50), (50, 100), (100, 200), (200, 1000))
 # `copy`: the stale map as it is; `velocity`: its joints moved on as the view saw them move; `fused`: after
@@ -39,15 +39,14 @@ def make_validation(source: Source, seeds: Sequence[tuple[int, ...]], maps: bool
         scenes = [
             make_scene(source, np.random.default_rng(seed)) for seed in seeds[start : start + SCENES_AT_ONCE]
         ]
-        batches.append(collate(scenes, maps))
+        batches.append(collate([seen(scene, maps) for scene in scenes]))
         fused += [_fused_cells(scene) for scene in scenes]
         regular += [np.full(len(scene.at), scene.regular) for scene in scenes]
     return Validation(tuple(batches), np.concatenate(fused), np.concatenate(regular))
 
 
 def _fused_cells(scene: Scene) -> Array:
-    n = scene.raw.shape[-1]
-    whole = Crop(-0.5, -0.5, float(n))  # pixels that are cells
+    whole = Crop(-0.5, -0.5, float(scene.size))  # pixels that are cells
     return np.stack([decode(maps, whole).pixels for maps in scene.fused])
 
 

@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -64,11 +67,26 @@ class _Steps(Dataset[B], Generic[B]):
     """The batches of this rank's scenes, by the number of the step."""
 
     def __init__(self, task: Task[B], config: TrainingConfig, ranks: Ranks) -> None:
-        self._make, self._seed = task.make, config.seed
+        self._make, self._config = task.make, config
         self._numbers = range(ranks.rank, config.scenes, ranks.world)
 
     def __getitem__(self, step: int) -> B:
-        return self._make([(self._seed, TRAINING, step, number) for number in self._numbers])
+        scenes = (scene_of(self._config, step * self._config.scenes + number) for number in self._numbers)
+        return self._make([(self._config.seed, TRAINING, scene) for scene in scenes])
+
+
+def scene_of(config: TrainingConfig, number: int) -> int:
+    """Which scene comes as the `number`th: always a new one or, with a pool, all of it in an order that is
+    another each time."""
+    if not config.pool:
+        return number
+    turn, place = divmod(number, config.pool)
+    return int(_order(config.seed, turn, config.pool)[place])
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, turn: int, pool: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng((seed, turn)).permutation(pool)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

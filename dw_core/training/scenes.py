@@ -48,14 +48,15 @@ class Scene:
     """Seen by the rig at T targets: points (T, J, 3) m of the truth, and of every view's newest map, stale
     or not, pixels (T, M, J, 2), covariance (T, M, J, 2, 2) px^2, confidence (T, M, J).
 
-    Of the N stale views: `at` (N, 2), their targets and views; lag_s (N,); velocity (N, J, 2) cells/s; raw and
-    fused maps (N, J, n, n); cells (N, J, 2) as decoded from raw; truth (N, J, 2) at the target time in the
+    Of the N stale views: `at` (N, 2), their targets and views; lag_s (N,); velocity (N, J, 2) cells/s; N raw and N
+    fused maps (J, n, n); cells (N, J, 2) as decoded from raw; truth (N, J, 2) at the target time in the
     view's cells, and whether it lies in map and image, `inside` (N, J); cell_px (N,), the side of a cell.
-    `regular`: whether the views fire in turn at one interval.
+    `regular`: whether the views fire in turn at one interval; `size`: n.
     """
 
     rig: Rig
     regular: bool
+    size: int
     points: Array
     pixels: Array
     covariance: Array
@@ -63,8 +64,8 @@ class Scene:
     at: Array
     lag_s: Array
     velocity: Array
-    raw: Float32Array
-    fused: Float32Array
+    raw: tuple[Float32Array, ...]
+    fused: tuple[Float32Array, ...]
     cells: Array
     truth: Array
     inside: BoolArray
@@ -156,7 +157,7 @@ def _seen(
     cells = np.stack([apply_affine(crop.to_cells(n), one) for crop, one in zip(crops, pixels, strict=True)])
     inside = _within(pixels, camera.width, camera.height) & _within(cells, n, n)
     occluded = self_occlusion(joints, truth, camera.centre)
-    peaks = simulate(source.detector, joints, cells, stamps_ns / NS, occluded, inside, rng)
+    peaks = simulate(source.detector, joints, cells, stamps_ns / NS, occluded, inside, rng, n)
     tensors = draw(peaks, n)
     return [
         Heatmaps(camera.name, int(ns), crop, maps)
@@ -200,7 +201,11 @@ def _collect(
     if not sets:
         return None
     stale = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Scene(rig=believed, regular=regular, points=np.stack(points), **_as_seen(believed, sets), **stale)
+    views = [view for dense in sets for view in dense.views if view.view != dense.fresh]
+    return Scene(
+        rig=believed, regular=regular, size=views[0].raw.shape[-1], points=np.stack(points), raw=tuple(view.raw for view in views),
+        fused=tuple(view.tensor for view in views), **_as_seen(believed, sets), **stale,
+    )  # fmt: skip
 
 
 def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number: int) -> dict[str, Array]:
@@ -215,8 +220,6 @@ def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number
         "at": np.array([(number, real.index(view.view)) for view in stale]),
         "lag_s": lag_s,
         "velocity": velocity,
-        "raw": np.stack([view.raw for view in stale]),
-        "fused": np.stack([view.tensor for view in stale]),
         "cells": np.stack([_in_cells(view, view.seen.joints.pixels) for view in stale]),
         "truth": truth,
         "inside": shown & _within(truth, n, n),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,8 +22,18 @@ from dw_core.training.clips import load_clips
 from dw_core.training.config import TrainingConfig
 from dw_core.training.evaluate import judge, make_validation
 from dw_core.training.loop import VALIDATION, Seed
-from dw_core.training.scenes import Source
-from dw_core.training.warper import Batch, Network, loss_2d, loss_3d, make_batch, motion, on_device
+from dw_core.training.scenes import Source, make_scene
+from dw_core.training.warper import (
+    Batch,
+    Network,
+    Seen,
+    collate,
+    loss_2d,
+    loss_3d,
+    motion,
+    on_device,
+    seen,
+)
 
 # Subjects of Human3.6M's camera file whose rigs are trained on; those of the others are for tests.
 H36M_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
@@ -48,11 +59,21 @@ class WarperTask:
         self._maps = config.architecture != "fast" or config.loss == "heatmap"
         seeds = [(0, VALIDATION, number) for number in range(config.validation_scenes)]
         self.validation = make_validation(Source(other, detector, rigs, config.cells), seeds, self._maps)
+        self._pool: dict[Seed, Seen] = {}
         self.result: dict[str, Any] = {}
 
     def make(self, seeds: list[Seed]) -> Batch:
-        """The batch of some scenes."""
-        return make_batch(self._source, seeds, self._maps)
+        """The batch of some scenes; those of a pool are kept, and not made twice by one process."""
+        return collate([self._scene(seed) for seed in seeds])
+
+    def _scene(self, seed: Seed) -> Seen:
+        if seed in self._pool:
+            return self._pool[seed]
+        made = make_scene(self._source, np.random.default_rng(seed))
+        one = seen(made, self._maps, seed[-1] % self.config.every_3d == 0)
+        if self.config.pool:
+            self._pool[seed] = one
+        return one
 
     def loss(self, batch: Batch, device: torch.device) -> Tensor:
         """Loss () in the maps plus `weight_3d` times that in space."""

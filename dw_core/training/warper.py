@@ -20,7 +20,8 @@ from dw_core.tensor.camera import stack_rig
 from dw_core.tensor.heatmaps import decode, render_gaussians
 from dw_core.tensor.triangulation import triangulate
 from dw_core.training.losses import position_loss
-from dw_core.training.scenes import Scene, Source, make_scene
+from dw_core.training.scenes import Scene
+from dw_core.types import Float32Array
 
 # What a cell covers on a person: the scale at which an error in space counts as one in the map.
 CELL_M = 0.035
@@ -35,7 +36,7 @@ class Batch:
     """N stale views of some scenes: what the fast Warper sees of them, patches (N, J, 338) and scalars
     (N, J, 5); lag (N,) s, velocity (N, J, 2); the maps fused - raw and raw (N, J, n, n), empty where they are
     not needed; cells (N, J, 2) as decoded, truth (N, J, 2), weights (N, J) that sum to 1;
-    cells of a map's side, `size`; and the scenes, without their maps."""
+    cells of a map's side, `size`; and the scenes, without their maps, and which of them count in space."""
 
     patches: Tensor
     scalars: Tensor
@@ -48,38 +49,53 @@ class Batch:
     weight: Tensor
     size: int
     scenes: tuple[Scene, ...]
+    in_space: tuple[bool, ...]
 
 
-def make_batch(source: Source, seeds: Sequence[tuple[int, ...]], maps: bool) -> Batch:
-    """The scenes of some seeds; with maps (N, J, n, n) if `maps`."""
-    return collate([make_scene(source, np.random.default_rng(seed)) for seed in seeds], maps)
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One scene as a Warper sees it: patches (N, J, 338) and scalars (N, J, 5), and whether its points count in
+    the loss. Without `maps` it is a twentieth of the scene."""
+
+    scene: Scene
+    patches: Float32Array
+    scalars: Float32Array
+    maps: bool
+    in_space: bool
 
 
-def collate(scenes: Sequence[Scene], maps: bool) -> Batch:
-    """The stale views (N, ...) of all scenes. Every scene has the same share of the loss."""
+def seen(scene: Scene, maps: bool = False, in_space: bool = True) -> Seen:
+    """A scene as a Warper sees it; its maps are kept if `maps`."""
+    patches, scalars = inputs(scene.fused, scene.raw, scene.lag_s, scene.velocity)
+    return Seen(scene if maps else replace(scene, raw=(), fused=()), patches, scalars, maps, in_space)
+
+
+def collate(scenes: Sequence[Seen]) -> Batch:
+    """The stale views (N, ...) of some scenes. Every scene has the same share of the loss."""
     weights = []
-    for scene in scenes:
-        known = scene.inside & np.isfinite(scene.cells).all(-1)
+    for one in scenes:
+        known = one.scene.inside & np.isfinite(one.scene.cells).all(-1)
         weights.append(known / (max(known.sum(), 1) * len(scenes)))
-    seen = [inputs(list(scene.fused), list(scene.raw), scene.lag_s, scene.velocity) for scene in scenes]
-    empty = np.zeros((0,), np.float32)
+    raw = _joined([np.stack(one.scene.raw) for one in scenes if one.maps])
+    fused = _joined([np.stack(one.scene.fused) for one in scenes if one.maps])
     return Batch(
-        patches=_joined([patches for patches, _ in seen]),
-        scalars=_joined([scalars for _, scalars in seen]),
-        lag=_joined([scene.lag_s for scene in scenes]),
-        velocity=_joined([scene.velocity for scene in scenes]),
-        difference=_joined([scene.fused - scene.raw if maps else empty for scene in scenes]),
-        raw=_joined([scene.raw if maps else empty for scene in scenes]),
-        cells=_joined([scene.cells for scene in scenes]),
-        truth=_joined([scene.truth for scene in scenes]),
+        patches=_joined([one.patches for one in scenes]),
+        scalars=_joined([one.scalars for one in scenes]),
+        lag=_joined([one.scene.lag_s for one in scenes]),
+        velocity=_joined([one.scene.velocity for one in scenes]),
+        difference=fused - raw,
+        raw=raw,
+        cells=_joined([one.scene.cells for one in scenes]),
+        truth=_joined([one.scene.truth for one in scenes]),
         weight=_joined(weights),
-        size=scenes[0].raw.shape[-1],
-        scenes=tuple(replace(scene, raw=empty, fused=empty) for scene in scenes),
+        size=scenes[0].scene.size,
+        scenes=tuple(replace(one.scene, raw=(), fused=()) for one in scenes),
+        in_space=tuple(one.in_space for one in scenes),
     )
 
 
 def _joined(parts: Sequence[np.ndarray]) -> Tensor:  # type: ignore[type-arg]
-    return torch.from_numpy(np.concatenate(parts).astype(np.float32))
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32)) if parts else torch.empty(0)
 
 
 def motion(network: Network, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -125,17 +141,18 @@ def points(scene: Scene, move: Tensor, keep: Tensor) -> Tensor:
 
 
 def loss_3d(batch: Batch, move: Tensor, keep: Tensor) -> Tensor:
-    """Robust loss () of the points found with moved joints (N, J, 2), every scene's mean with its share; an
-    error of CELL_M counts as one cell. Joints that cannot be found are left out."""
-    total, start = move.new_zeros(()), 0
-    for scene in batch.scenes:
-        stop = start + len(scene.at)
-        truth = torch.from_numpy(scene.points).to(move.device)
-        error = (points(scene, move[start:stop], keep[start:stop]) - truth) / CELL_M
+    """Robust loss () of the points found with moved joints (N, J, 2), every scene's mean with its share, of
+    those that count; an error of CELL_M counts as one cell. Joints that cannot be found are left out."""
+    total, stop = move.new_zeros(()), 0
+    for scene, counts in zip(batch.scenes, batch.in_space, strict=True):
+        start, stop = stop, stop + len(scene.at)
+        if not counts:
+            continue
+        found = points(scene, move[start:stop], keep[start:stop])
+        error = (found - torch.from_numpy(scene.points).to(move.device)) / CELL_M
         known = error.isfinite().all(-1)
         loss = position_loss("barron", torch.where(known[..., None], error, 0.0))
         total = total + (loss * known).sum().to(move.dtype) / known.sum().clamp(min=1)
-        start = stop
     return total / len(batch.scenes)
 
 
