@@ -10,11 +10,12 @@ import zlib
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dw_core.data.motion import Motion
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array, Rig, project
-from dw_core.skeleton import H36M17, JointSet
+from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import NS, Skeleton2D
 
 
@@ -40,9 +41,10 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One clip: truth (T, J, 3) m; of every view at every tick pixels (T, M, J, 2), and what the detector
-    claims of them: covariance (T, M, J, 2, 2) px^2, confidence (T, M, J). At tick k, `tick_ns` after the one
-    before, view k mod M fires. `outside`: fraction of the true pixels beyond the image."""
+    """One clip: truth (T, J, 3) m at stamps (T,) in ns; of every view at every tick pixels (T, M, J, 2), and
+    what the detector claims of them: covariance (T, M, J, 2, 2) px^2, confidence (T, M, J). A view whose joints
+    are all NaN at a tick was not exposed, or saw nobody. Where views take turns, view k mod M fires at tick k.
+    `tick_ns`: the interval as planned; `outside`: fraction of the true pixels beyond the image."""
 
     rig: Rig
     joints: JointSet
@@ -50,14 +52,26 @@ class Scene:
     pixels: Array
     covariance: Array
     confidence: Array
+    stamps_ns: npt.NDArray[np.int64]
     tick_ns: int
     outside: float
 
     def __len__(self) -> int:
         return len(self.truth)
 
+    @property
+    def exposed(self) -> npt.NDArray[np.bool_]:
+        """Which views (T, M) saw something at which tick."""
+        return np.asarray(np.isfinite(self.pixels).any((2, 3)))
+
+    @property
+    def fired(self) -> npt.NDArray[np.bool_]:
+        """Which views (T, M) saw something at their own tick, where views take turns."""
+        M = len(self.rig)
+        return self.exposed & (np.arange(len(self))[:, None] % M == np.arange(M))
+
     def stamp_ns(self, tick: int) -> int:
-        return tick * self.tick_ns
+        return int(self.stamps_ns[tick])
 
     def seen(self, tick: int) -> Skeleton2D:
         """What the view that fires at a tick observes."""
@@ -86,7 +100,7 @@ def scene(motion: Motion, rig: Rig, tick_ms: float, seconds: float, noise: Noise
     ticks = int(length_s * NS / tick_ns + 1e-6) + 1
     start_s = (motion.duration_s - (ticks - 1) * tick_ns / NS) / 2
     joints = motion.at(start_s + np.arange(ticks) * tick_ns / NS)
-    truth = joints + floor_middle(rig) - _standing(joints)
+    truth = joints + floor_middle(rig) - standing(joints)
     exact = np.stack([project(camera, truth) for camera in rig], 1)
     rng = np.random.default_rng((noise.seed, zlib.crc32(motion.name.encode())))
     outlier = rng.random(exact.shape[:-1]) < noise.outliers
@@ -96,8 +110,10 @@ def scene(motion: Motion, rig: Rig, tick_ms: float, seconds: float, noise: Noise
     inside = ((exact > -0.5) & (exact < sizes - 0.5)).all(-1)
     covariance = np.broadcast_to(noise.px**2 * np.eye(2), (*pixels.shape, 2))
     confidence = np.ones(pixels.shape[:-1])
+    stamps_ns = np.arange(ticks) * tick_ns
+    joint_names = joint_set(motion.joint_set)
     return Scene(
-        rig, H36M17, truth, pixels, covariance, confidence, tick_ns, outside=float(1 - inside.mean())
+        rig, joint_names, truth, pixels, covariance, confidence, stamps_ns, tick_ns, float(1 - inside.mean())
     )
 
 
@@ -112,7 +128,7 @@ def floor_middle(rig: Rig) -> Array:
     return np.array([x, y, 0.0])
 
 
-def _standing(joints: Array) -> Array:
+def standing(joints: Array) -> Array:
     """The point (3,) of the floor in the middle of where the joints (T, J, 3) go; heights stay."""
     middle: Array = (joints.min((0, 1)) + joints.max((0, 1))) / 2
     middle[2] = 0.0

@@ -7,24 +7,15 @@ by itself, and are then measured on others; the tracker as it is has nothing tun
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dw_core.benchmarks.keypoints import Scene, scene
-from dw_core.benchmarks.methods import YARDSTICK, dlt_full, track
-from dw_core.benchmarks.motion import (
-    SCHEMA_VERSION,
-    Judged,
-    Settings,
-    figures,
-    judge,
-    judged_ticks,
-    protocol,
-    versions,
-)
+from dw_core.benchmarks.judging import ALIGNMENT, WARM_UP_S, Judged, figures, judge, judged_ticks, versions
+from dw_core.benchmarks.keypoints import Noise, Scene, scene
+from dw_core.benchmarks.methods import dlt_full, track
 from dw_core.benchmarks.plain_filter import integrated_noise, singer, track_plain
 from dw_core.data.motion import load_motion, motion_files
 from dw_core.errors import ConfigError
@@ -33,12 +24,34 @@ from dw_core.progress import bar
 from dw_core.skeleton import H36M17
 from dw_core.tracking.filter import BodyModel, body_model
 
+SCHEMA_VERSION = 2
 MODES = ("causal", "window")
-CRITERION = "mpjpe_mm"
+YARDSTICK = "dlt_full"
+CRITERION = "mpjpe_root_mm"
+RATIOS = ("mpjpe_root_mm", "mpjpe_abs_mm", "p_mpjpe_mm", "velocity_error_mm_s", "acceleration_error_mm_s2")
 Poses = tuple[Array, Array]
 Values = tuple[float, ...]
 # By model and mode.
 Grids = dict[str, dict[str, tuple[Values, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is run: the tick, seconds of each clip, the lag of window mode, the noise. Raises ConfigError."""
+
+    tick_ms: float = 20.0
+    seconds: float = 8.0
+    lag_ms: float = 200.0
+    noise: Noise = Noise()
+
+    def __post_init__(self) -> None:
+        for name, value in (("tick_ms", self.tick_ms), ("seconds", self.seconds), ("lag_ms", self.lag_ms)):
+            if not (np.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} is {value}, expected more than 0")
+
+    def lag_ticks(self, tick_ns: int) -> int:
+        """How many exposures after an instant have been made when the lag is over."""
+        return int(round(self.lag_ms * 1e6) // tick_ns)
 
 
 @dataclass(frozen=True)
@@ -123,8 +136,6 @@ def measure(
 ) -> dict[str, Any]:
     """All figures of one run, ready for JSON: the grids on the tuning clips, and on the others each model
     with its best values. Raises MotionError, ConfigError."""
-    if len(settings.tick_ms) != 1:
-        raise ConfigError(f"there are {len(settings.tick_ms)} lengths of a tick, expected one")
     files, tuning = motion_files(paths), motion_files(tune_on)
     if both := [file for file in files if file in tuning]:
         raise ConfigError(f"{both[0]} is to be tuned on and measured on, expected different clips")
@@ -141,11 +152,10 @@ def measure(
         clips = _judged(files, rig, settings, chosen, advance)
     measured = figures(clips)
     result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "benchmark": "models", "command": command}
-    result["protocol"] = protocol(rig, settings) | {
-        "tick_ms": settings.tick_ms[0],
+    result["protocol"] = _protocol(rig, settings) | {
         "clips": [str(file) for file in files],
         "tuned_on": [str(file) for file in tuning],
-        "frames": sum(clip.frames for clip in clips),
+        "frames": measured[YARDSTICK]["frames"],
     }
     result["yardstick"] = measured[YARDSTICK]
     result["models"] = {
@@ -155,17 +165,34 @@ def measure(
     return result
 
 
+def _protocol(rig: Rig, settings: Settings) -> dict[str, Any]:
+    """What a reader must know to make the figures again, but for the clips."""
+    noise = settings.noise
+    return {
+        "tick_ms": settings.tick_ms,
+        "cameras": [f"{camera.name}, {camera.width}x{camera.height}" for camera in rig],
+        "joint_set": H36M17.name,
+        "noise": asdict(noise),
+        "claimed": f"{noise.px**2:g} px^2, confidence 1",
+        "seconds": settings.seconds,
+        "warm_up_s": WARM_UP_S,
+        "lag_ms": settings.lag_ms,
+        "alignment": ALIGNMENT,
+        "average": "all joints of all ticks that every model gives",
+    }
+
+
 def _judged(
     files: Sequence[Path],
     rig: Rig,
     settings: Settings,
     grids: Grids,
     advance: Callable[[int], None],
-) -> list[Judged]:
+) -> list[Judged[str]]:
     """Errors of every model in every mode with every one of its values, on each clip."""
     out = []
     for file in files:
-        seen = scene(load_motion(file), rig, settings.tick_ms[0], settings.seconds, settings.noise)
+        seen = scene(load_motion(file), rig, settings.tick_ms, settings.seconds, settings.noise)
         lag = settings.lag_ticks(seen.tick_ns)
         poses = {YARDSTICK: dlt_full(seen)}
         for name, modes in grids.items():
@@ -198,4 +225,6 @@ def _entry(
         for value in model.grid
     ]
     modes = {mode: {"values": best[mode]} | measured[_key(name, mode, best[mode])] for mode in MODES}
+    for entry in modes.values():
+        entry["ratio"] = {figure: entry[figure] / measured[YARDSTICK][figure] for figure in RATIOS}
     return {"what": model.what, "parameters": model.parameters, f"grid_{CRITERION}": grid} | modes

@@ -1,115 +1,248 @@
-"""How far off skeletons from staggered views are, on motion capture: errors against the truth.
+"""How far off skeletons from staggered views are, on motion capture: errors of every method and stage.
 
-All methods get the same pixels of the same clip; the yardstick `dlt_full` alone gets every view at every
-tick, which is M times the images. Errors are taken where every method gives a whole pose, after a
-warm-up and while the window of the latest method is still open; what a method leaves out is counted.
+Motion is projected into a rig, seen by a simulated 2D network, and all methods get the same maps, or the
+joints decoded from them; those that are given all views see M times as many.
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dw_core.benchmarks.keypoints import Noise, Scene, scene
-from dw_core.benchmarks.methods import METHODS, YARDSTICK, estimates
-from dw_core.data.motion import load_motion, motion_files
+from dw_core.benchmarks.catalogue import METHODS, Key, estimates, keys, latency_ticks
+from dw_core.benchmarks.judging import (
+    ALIGNMENT,
+    FIGURES,
+    MIN_FRAMES,
+    WARM_UP_S,
+    Judged,
+    figures,
+    joint_figures,
+    judge,
+    judged_range,
+    too_short,
+    versions,
+)
+from dw_core.benchmarks.map_methods import packaged_warper
+from dw_core.benchmarks.simulated import CELLS, Disturbance, Simulated, simulated, ticks_of
+from dw_core.data.motion import Motion, load_motions, motion_files
 from dw_core.errors import ConfigError
-from dw_core.evaluation.metrics import acceleration_errors, joint_errors, procrustes_align, velocity_errors
-from dw_core.geometry.camera import Array, Rig
+from dw_core.geometry.camera import Rig
+from dw_core.pipeline import MAX_LAG_S, Mode
 from dw_core.progress import bar
-from dw_core.skeleton import H36M17
 from dw_core.types import NS
 
-SCHEMA_VERSION = 1
-WARM_UP_S = 1.0
-# An acceleration needs three poses.
-MIN_FRAMES = 3
-# Figure: factor from metres and seconds.
-FIGURES = {
-    "mpjpe_mm": 1e3,
-    "absolute_mm": 1e3,
-    "p_mpjpe_mm": 1e3,
-    "velocity_mm_s": 1e3,
-    "acceleration_m_s2": 1.0,
-}
-_ROOT = H36M17.index("pelvis")
+SCHEMA_VERSION = 2
+POOLED = "all"
+JOINT_FIGURES = {"joints_root_mm": "mpjpe_root_mm", "joints_abs_mm": "mpjpe_abs_mm"}
+# A limb whose length varies more is none of a body: the files of Carnegie Mellon's vary by nothing.
+CONSTANT_LIMB = 0.05
+# What is kept of the first clip for the picture of a joint's way.
+SHOWN_S, SHOWN_JOINT = 3.0, "right_wrist"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is run: ticks, seconds of each clip, the lag of window mode, the noise. Raises ConfigError."""
+    """What is run: every combination of ticks, noises, jitters, drops and numbers of views (0: all), with each
+    method in each mode; seconds of each clip at most; the lag of window mode. Raises ConfigError."""
 
     tick_ms: tuple[float, ...] = (20.0,)
-    seconds: float = 8.0
-    lag_ms: float = 200.0
-    noise: Noise = Noise()
+    noise: tuple[str, ...] = ("detector",)
+    jitter: tuple[float, ...] = (0.0,)
+    drops: tuple[float, ...] = (0.0,)
+    views: tuple[int, ...] = (0,)
+    methods: tuple[str, ...] = tuple(METHODS)
+    modes: tuple[Mode, ...] = ("causal", "window")
+    limit_s: float = 60.0
+    lag_ms: float = 1e3 * MAX_LAG_S
+    seed: int = 0
+    warper: Path | None = None
+    mcc: Path | None = None
 
     def __post_init__(self) -> None:
-        for name, values in (
-            ("tick_ms", self.tick_ms),
-            ("seconds", [self.seconds]),
-            ("lag_ms", [self.lag_ms]),
-        ):
+        for name, values in (("tick_ms", self.tick_ms), ("limit_s", [self.limit_s])):
             if not values or not all(np.isfinite(value) and value > 0 for value in values):
                 raise ConfigError(f"{name} is {', '.join(map(str, values)) or 'empty'}, expected more than 0")
+        if not 0 < self.lag_ms <= 1e3 * MAX_LAG_S:
+            raise ConfigError(f"lag_ms is {self.lag_ms}, expected more than 0 and at most {1e3 * MAX_LAG_S:g}")
+        for name, chosen, known in (("method", self.methods, METHODS), ("mode", self.modes, Mode.__args__)):  # type: ignore[attr-defined]
+            if unknown := [one for one in chosen if one not in known]:
+                raise ConfigError(f"unknown {name} '{unknown[0]}', expected some of {', '.join(known)}")
+        for one in itertools.product(self.noise, self.jitter, self.drops):
+            Disturbance(noise=one[0], jitter=one[1], drops=one[2], seed=self.seed)
+        if not keys(self.methods, self.modes):
+            raise ConfigError(
+                f"methods {', '.join(self.methods)} have no mode {', '.join(self.modes)}, expected one or more"
+            )
 
-    def lag_ticks(self, tick_ns: int) -> int:
-        """How many exposures after an instant have been made when the lag is over."""
-        return int(round(self.lag_ms * 1e6) // tick_ns)
+
+@dataclass(frozen=True)
+class Combination:
+    """What is the same for all clips and methods of one run."""
+
+    tick_ms: float
+    views: int
+    disturbance: Disturbance
+
+    @property
+    def tick_ns(self) -> int:
+        return round(self.tick_ms * 1e6)
+
+    def lag_ticks(self, lag_ms: float) -> int:
+        """How many ticks after a tick have been when the lag is over."""
+        return int(round(lag_ms * 1e6) // self.tick_ns)
+
+    def entry(self) -> dict[str, Any]:
+        """As the JSON has it."""
+        one = self.disturbance
+        return {
+            "tick_ms": self.tick_ms,
+            "noise": one.noise,
+            "views": self.views,
+            "jitter": one.jitter,
+            "drops": one.drops,
+        }
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """Errors on one clip, in metres and seconds, (N, J) by method and figure, at the `frames` ticks of the
-    `judged` ones at which every method gives a whole pose; `missing`: at which ticks each does not."""
-
-    judged: int
-    frames: int
-    errors: dict[str, dict[str, Array]]
-    missing: dict[str, list[int]]
+def combinations(settings: Settings, rig: Rig) -> list[Combination]:
+    """All that are run. Raises ConfigError for more views than the rig has."""
+    out = []
+    for tick_ms, views, noise, jitter, drops in itertools.product(
+        settings.tick_ms, settings.views, settings.noise, settings.jitter, settings.drops
+    ):
+        count = views or len(rig)
+        if not 2 <= count <= len(rig):
+            raise ConfigError(f"views is {count}, expected 2 to {len(rig)}, which the rig has")
+        disturbance = Disturbance(noise=noise, jitter=jitter, drops=drops, seed=settings.seed)
+        out.append(Combination(tick_ms, count, disturbance))
+    return out
 
 
 def measure(
     paths: Sequence[Path], rig: Rig, settings: Settings, command: str, progress: bool
 ) -> dict[str, Any]:
-    """All figures of one run, ready for JSON. Raises MotionError, and ConfigError for a clip that is
-    too short."""
-    files = motion_files(paths)
-    motions = [load_motion(file) for file in files]
+    """All figures of one run, ready for JSON. Raises MotionError for files, ConfigError when all clips are too
+    short, AssetError for weights."""
+    runs = combinations(settings, rig)
+    motions, same = load_motions(motion_files(paths))
+    left_out = [{"file": str(file), "why": f"holds the same as {first}"} for file, first in same.items()]
+    clips = {}
+    for file, motion in motions.items():
+        if problem := _too_short(motion, runs, settings):
+            left_out.append({"file": str(file), "why": problem})
+        else:
+            clips[file] = motion
+    if not clips:
+        raise ConfigError(f"no clip can be judged: {left_out[0]['file']}: {left_out[0]['why']}")
+    names = dict(zip(clips, sequence_names(list(clips)), strict=True))
     result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "benchmark": "motion", "command": command}
-    result["protocol"] = protocol(rig, settings) | {"clips": [str(file) for file in files]}
-    result["methods"] = METHODS
-    result["ticks"] = []
-    with bar("clips", len(files) * len(settings.tick_ms), progress) as advance:
-        for tick_ms in settings.tick_ms:
-            clips, entries = [], []
-            for file, motion in zip(files, motions, strict=True):
-                seen = scene(motion, rig, tick_ms, settings.seconds, settings.noise)
-                lag = settings.lag_ticks(seen.tick_ns)
-                clips.append(judge(seen, estimates(seen, lag), judged_ticks(file, seen, lag)))
-                entries.append(_clip_entry(file, seen, clips[-1]))
-                advance(1)
-            pooled = {"tick_ms": tick_ms, "camera_hz": 1e3 / tick_ms / len(rig), "lag_ticks": lag}
-            pooled |= {"judged": sum(c.judged for c in clips), "frames": sum(c.frames for c in clips)}
-            result["ticks"].append(pooled | {"methods": figures(clips), "clips": entries})
+    result["protocol"] = protocol(rig, settings)
+    result["sequences"] = [_sequence(file, names[file], motion, settings) for file, motion in clips.items()]
+    result["left_out"] = left_out
+    result["methods"] = {name: asdict(METHODS[name]) for name in settings.methods}
+    result["results"] = []
+    # the 2D network of every view, and the stages after it
+    steps = sum(ticks_of(m, run.tick_ns, settings.limit_s) * (run.views + 1) for run in runs for m in clips.values())
+    with bar("ticks", steps, progress) as advance:
+        for run in runs:
+            judged: dict[str, Judged[Key]] = {}
+            for file, motion in clips.items():
+                seen, judged[names[file]], poses = _judged(motion, rig, run, settings, advance)
+                if "trajectory" not in result:
+                    result["trajectory"] = run.entry() | trajectory(names[file], seen, poses)
+            result["results"] += list(_entries(judged, run, settings))
     result["versions"] = versions()
-    return result
+    return finite(result)
 
 
-def _clip_entry(file: Path, seen: Scene, clip: Judged) -> dict[str, Any]:
+def _too_short(motion: Motion, runs: Sequence[Combination], settings: Settings) -> str | None:
+    """Why a clip cannot be judged in every run."""
+    for run in runs:
+        T = ticks_of(motion, run.tick_ns, settings.limit_s)
+        judged = len(judged_range(T, run.tick_ns, run.views, run.lag_ticks(settings.lag_ms)))
+        if judged < MIN_FRAMES:
+            return too_short(T, run.tick_ns, judged)
+    return None
+
+
+def sequence_names(files: Sequence[Path]) -> list[str]:
+    """The stem of every file, with its folder's name before it where several have the same."""
+    stems = [file.stem for file in files]
+    names = [f.stem if stems.count(f.stem) == 1 and f.stem != POOLED else f"{f.parent.name}/{f.stem}" for f in files]
+    return [name if names.count(name) == 1 else str(file) for name, file in zip(names, files, strict=True)]
+
+
+def _sequence(file: Path, name: str, motion: Motion, settings: Settings) -> dict[str, Any]:
+    """What a clip is, and whether it is a body's."""
+    limb, variation = motion.limb_variation()
     return {
+        "sequence": name,
         "file": str(file),
-        "seconds": (len(seen) - 1) * seen.tick_ns / NS,
-        "outside_image_fraction": seen.outside,
-        "judged": clip.judged,
-        "frames": clip.frames,
-        "methods": figures([clip]),
-        "missing_ticks": clip.missing,
+        "joint_set": motion.joint_set,
+        "rate_hz": motion.rate_hz,
+        "seconds": min(motion.duration_s, settings.limit_s),
+        "limb_varies_most": limb,
+        "limb_variation": variation,
+        "limbs_constant": variation <= CONSTANT_LIMB,
+    }
+
+
+def _judged(
+    motion: Motion, rig: Rig, run: Combination, settings: Settings, advance: Callable[[int], None]
+) -> tuple[Simulated, Judged[Key], dict[Key, Any]]:
+    """One clip: as it is seen, errors of all methods, and their poses (T, J, 3)."""
+    lag = run.lag_ticks(settings.lag_ms)
+    part = Rig(rig.cameras[: run.views])
+    # each view is a part of the work
+    seen = simulated(motion, part, run.tick_ns, settings.limit_s, run.disturbance, advance)
+    wanted = keys(settings.methods, settings.modes)
+    warper = settings.warper or packaged_warper(motion.joint_set)
+    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance)
+    ticks = judged_range(len(seen.scene), run.tick_ns, run.views, lag)
+    return seen, judge(seen.scene, poses, ticks), poses
+
+
+def _entries(
+    judged: dict[str, Judged[Key]], run: Combination, settings: Settings
+) -> Iterator[dict[str, Any]]:
+    """The results of one run: of every method and clip, and of all clips together."""
+    pools: dict[str, list[Judged[Key]]] = {POOLED: list(judged.values())}
+    for sequence, clips in (pools | {name: [one] for name, one in judged.items()}).items():
+        for key, values in figures(clips).items():
+            name, mode = key
+            entry = {"sampling": METHODS[name].sampling, "method": name, "mode": mode, "sequence": sequence}
+            entry |= run.entry() | values
+            entry["latency_ticks"] = latency_ticks(key, run.views, run.lag_ticks(settings.lag_ms))
+            entry |= {
+                to: {joint: round(mm, 3) for joint, mm in joint_figures(clips, key, figure).items()}
+                for to, figure in JOINT_FIGURES.items()
+            }
+            yield entry
+
+
+def trajectory(name: str, seen: Simulated, poses: dict[Key, Any]) -> dict[str, Any]:
+    """The way of one joint in the first seconds that are judged, true and as every method says."""
+    scene = seen.scene
+    times_s = scene.stamps_ns / NS
+    part = (times_s >= WARM_UP_S) & (times_s <= WARM_UP_S + SHOWN_S)
+    joint = scene.joints.index(SHOWN_JOINT)
+
+    def way(pose: Any) -> list[list[float]]:
+        rounded: list[list[float]] = np.round(pose[part, joint], 4).tolist()
+        return rounded
+
+    return {
+        "sequence": name,
+        "joint": SHOWN_JOINT,
+        "times_s": np.round(times_s[part], 4).tolist(),
+        "truth_m": way(scene.truth),
+        "methods_m": {f"{method} {mode}": way(pose) for (method, mode), pose in poses.items()},
     }
 
 
@@ -117,84 +250,25 @@ def protocol(rig: Rig, settings: Settings) -> dict[str, Any]:
     """What a reader must know to make the figures again, but for the clips."""
     return {
         "cameras": [f"{camera.name}, {camera.width}x{camera.height}" for camera in rig],
-        "joint_set": H36M17.name,
-        "noise": asdict(settings.noise),
-        "claimed": f"{settings.noise.px**2:g} px^2, confidence 1",
-        "seconds": settings.seconds,
+        "images": "without borders",
+        "heatmaps": f"{CELLS}x{CELLS} per joint, over crops as the system chooses them around the true skeleton "
+        "of the tick before, moved on by its velocity",
+        "limit_s": settings.limit_s,
+        "part": "the middle of each clip, in the middle of the rig",
+        "seed": settings.seed,
         "warm_up_s": WARM_UP_S,
         "lag_ms": settings.lag_ms,
-        "alignment": {
-            "mpjpe_mm": "root-relative (pelvis)",
-            "absolute_mm": "none",
-            "p_mpjpe_mm": "similarity per pose",
-            "velocity_mm_s": "none; differences of successive poses",
-            "acceleration_m_s2": "none; second differences",
-        },
-        "average": "all joints of all common frames",
+        "warper": None if settings.warper is None else str(settings.warper),
+        "alignment": ALIGNMENT,
+        "average": "all joints of all ticks that every method gives that gives any",
+        "coverage": "part of the joints of the judged ticks that a method gives",
     }
 
 
-def versions() -> dict[str, str]:
-    """Of what the figures depend on."""
-    return {"python": platform.python_version(), "numpy": np.__version__}
-
-
-def judged_ticks(file: Path, scene: Scene, lag_ticks: int) -> range:
-    """The ticks at which methods are compared: after the warm-up, and while what a window or an
-    interpolation waits for is in the clip. Raises ConfigError when they are too few."""
-    first = -(-round(WARM_UP_S * NS) // scene.tick_ns)
-    ticks = range(first, len(scene) - max(lag_ticks, len(scene.rig) - 1))
-    if len(ticks) < MIN_FRAMES:
-        raise ConfigError(
-            f"{file}: {(len(scene) - 1) * scene.tick_ns / NS:.2f} s of it leave {len(ticks)} ticks after "
-            f"{WARM_UP_S:g} s of warm-up and before the window at the end, expected {MIN_FRAMES} or more"
-        )
-    return ticks
-
-
-def judge(scene: Scene, poses: dict[str, Array], ticks: range) -> Judged:
-    """Errors of methods' poses (T, J, 3) at some ticks."""
-    part = slice(ticks.start, ticks.stop)
-    whole = {name: np.isfinite(p[part]).all((1, 2)) for name, p in poses.items()}
-    common = np.logical_and.reduce(list(whole.values()))
-    truth, seconds = scene.truth[part], scene.tick_ns / NS
-    errors = {}
-    for name, estimate in poses.items():
-        # NaN at the ticks that are not compared: no velocity is taken across a gap
-        pose = np.where(common[:, None, None], estimate[part], np.nan)
-        errors[name] = {
-            "mpjpe_mm": _known(joint_errors(pose, truth, _ROOT)),
-            "absolute_mm": _known(joint_errors(pose, truth)),
-            "p_mpjpe_mm": _known(joint_errors(procrustes_align(pose, truth), truth)),
-            "velocity_mm_s": _known(velocity_errors(pose, truth, seconds)),
-            "acceleration_m_s2": _known(acceleration_errors(pose, truth, seconds)),
-        }
-    missing = {name: (np.flatnonzero(~w) + ticks.start).tolist() for name, w in whole.items()}
-    return Judged(len(ticks), int(common.sum()), errors, missing)
-
-
-def _known(errors: Array) -> Array:
-    """The rows without NaN."""
-    known: Array = errors[np.isfinite(errors).all(-1)]
-    return known
-
-
-def figures(clips: Sequence[Judged]) -> dict[str, dict[str, Any]]:
-    """Every method's figures over all joints of all common frames of some clips (NaN when there are none),
-    its coverage, the fraction of judged ticks at which it gives a whole pose, and the ratios of its figures
-    to the yardstick's."""
-    judged = sum(clip.judged for clip in clips)
-    out: dict[str, dict[str, Any]] = {}
-    for name in clips[0].errors:
-        out[name] = {
-            figure: factor * _mean(np.concatenate([clip.errors[name][figure] for clip in clips]))
-            for figure, factor in FIGURES.items()
-        }
-        out[name]["coverage"] = 1 - sum(len(clip.missing[name]) for clip in clips) / judged
-    for entry in out.values():
-        entry["ratio"] = {figure: entry[figure] / out[YARDSTICK][figure] for figure in FIGURES}
-    return out
-
-
-def _mean(errors: Array) -> float:
-    return float(errors.mean()) if errors.size else float("nan")
+def finite(value: Any) -> Any:
+    """A tree for JSON, which knows no NaN: None for it."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

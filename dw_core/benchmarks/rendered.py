@@ -14,30 +14,45 @@ from typing import Any
 
 import numpy as np
 
-from dw_core.benchmarks import methods, motion
+from dw_core.benchmarks import methods
 from dw_core.benchmarks.detections import CLOSING_IN, Detections, detect
 from dw_core.benchmarks.detector import detector_figures, observations
+from dw_core.benchmarks.judging import PCK_M, WARM_UP_S, judged_ticks, versions
 from dw_core.benchmarks.keypoints import Scene
-from dw_core.benchmarks.motion import WARM_UP_S, judged_ticks, versions
 from dw_core.data import assets
 from dw_core.data.assets import Precision
 from dw_core.data.rigs import load_rig
 from dw_core.errors import ConfigError
-from dw_core.evaluation.metrics import acceleration_errors, joint_errors, procrustes_align, velocity_errors
+from dw_core.evaluation.metrics import (
+    acceleration_errors,
+    joint_errors,
+    procrustes_align,
+    velocity_errors,
+    within,
+)
 from dw_core.geometry.camera import Array, Rig
 from dw_core.skeleton import COCO17
 from dw_core.synthetic.truth import BoolArray, Truth, load_truth
 from dw_core.types import NS
 
 SCHEMA_VERSION = 1
-PCK_M = 0.15
 METHODS = {
-    methods.YARDSTICK: methods.METHODS[methods.YARDSTICK],
+    "dlt_full": "causal; plain DLT of all views at every tick: M times the images",
     "dlt_full_weighted": "causal; the same, rows times the detector's confidence",
     "robust_full": "causal; robust triangulation of all views at every tick: M times the images",
-} | {name: what for name, what in methods.METHODS.items() if name != methods.YARDSTICK}
+    "dlt_sync_hold": "causal; plain DLT of all views at every M-th tick, held in between",
+    "dlt_interleaved": "causal; plain DLT of the newest pixels of every view, whatever their age",
+    "linear_per_view": "window of M - 1 ticks; plain DLT of pixels interpolated between a view's exposures",
+    "tracker_causal": "causal; the tracker at the newest exposure",
+    "tracker_window": "window of the lag; the tracker, a lag after the exposure",
+}
 # Figure: factor from metres and seconds.
-FIGURES = motion.FIGURES | {
+FIGURES = {
+    "mpjpe_mm": 1e3,
+    "absolute_mm": 1e3,
+    "p_mpjpe_mm": 1e3,
+    "velocity_mm_s": 1e3,
+    "acceleration_m_s2": 1.0,
     "pck_150": 1.0,
     "absolute_own_mm": 1e3,
 }
@@ -146,6 +161,7 @@ def load_clip(folder: Path, precision: Precision, progress: bool) -> Clip:
 
 def footage_scene(rig: Rig, truth: Truth, found: Detections) -> Scene:
     """What methods are given: a tick for every frame, all views at every tick."""
+    tick_ns = round(NS / truth.rate_hz)
     return Scene(
         rig,
         COCO17,
@@ -153,19 +169,25 @@ def footage_scene(rig: Rig, truth: Truth, found: Detections) -> Scene:
         found.pixels.swapaxes(0, 1),
         found.covariance.swapaxes(0, 1),
         found.confidence.swapaxes(0, 1),
-        round(NS / truth.rate_hz),
+        np.arange(len(truth.joints)) * tick_ns,
+        tick_ns,
         outside=float(1 - truth.inside.mean()),
     )
 
 
 def estimates(scene: Scene, lag_ticks: int) -> dict[str, Array]:
     """Poses (T, J, 3) of every method of METHODS, in its order."""
-    found = methods.estimates(scene, lag_ticks)
-    found |= {
+    causal, window = methods.track(scene, lag_ticks)
+    return {
+        "dlt_full": methods.dlt_full(scene),
         "dlt_full_weighted": methods.dlt_full_weighted(scene),
         "robust_full": methods.robust_full(scene),
+        "dlt_sync_hold": methods.dlt_sync_hold(scene),
+        "dlt_interleaved": methods.dlt_interleaved(scene),
+        "linear_per_view": methods.linear_per_view(scene),
+        "tracker_causal": causal,
+        "tracker_window": window,
     }
-    return {name: found[name] for name in METHODS}
 
 
 def judge_clip(clip: Clip, lag_ms: float) -> Judged:
@@ -193,7 +215,7 @@ def judge(scene: Scene, poses: dict[str, Array], views: Array, ticks: range) -> 
             "p_mpjpe_mm": joint_errors(procrustes_align(pose, truth), truth),
             "velocity_mm_s": _padded(velocity_errors(pose, truth, seconds), len(ticks)),
             "acceleration_m_s2": _padded(acceleration_errors(pose, truth, seconds), len(ticks)),
-            "pck_150": np.where(np.isfinite(relative), relative <= PCK_M, np.nan),
+            "pck_150": within(relative, PCK_M),
             "absolute_own_mm": joint_errors(estimate[part], truth),
         }
     subsets = {

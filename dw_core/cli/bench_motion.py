@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
 from dw_core.errors import ConfigError
@@ -15,49 +16,66 @@ if TYPE_CHECKING:
     from dw_core.geometry.camera import Rig
 
 SUMMARY = "errors of skeletons from staggered views, on motion capture"
+ALL = "all"
+# Name, placeholder, default, meaning: lists of which every combination is run.
+LISTS = (
+    ("tick-ms", "MS", "20", "between exposures"),
+    ("noise", "NOISE", "detector", "none, gaussian:PX or detector, the simulated 2D network"),
+    ("jitter", "FRACTION", "0", "standard deviation of the ticks' times, as a part of a tick"),
+    ("drops", "FRACTION", "0", "part of the exposures that is lost"),
+    ("views", "N", "0", "the first N cameras of the rig, 0 for all"),
+    ("methods", "METHOD", ALL, "which methods, or all"),
+    ("mode", "MODE", "causal,window", "causal: at once; window: later, better"),
+)
+T = TypeVar("T")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `dw bench motion`."""
     add_input(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of the error against the tick")
+    for name, placeholder, default, text in LISTS:
+        parser.add_argument(
+            f"--{name}",
+            default=default,
+            metavar=f"{placeholder}[,{placeholder}...]",
+            help=f"{text} (default {default})",
+        )
+    for name, kind, value, text in (
+        ("limit-s", float, 60.0, "seconds of each clip at most, from its middle"),
+        ("lag-ms", float, 200.0, "of the tracker's window mode, 200 at most"),
+        ("seed", int, 0, "of all that is random"),
+    ):
+        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (default {value})")
+    for name, text in (("warper", "the Warper's"), ("mcc", "the network's of method mcc")):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"weights: {text}")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="pictures of the errors")
+    add_json(parser)
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
     """Options that every benchmark on motion capture has."""
     parser.add_argument(
-        "--motion", type=Path, nargs="+", required=True, metavar="PATH", help="files (.amc, .npz) or folders"
-    )
+        "--motion", type=Path, nargs="+", required=True, metavar="PATH",
+        help="files (.amc, .bvh, .npz) or folders",
+    )  # fmt: skip
     parser.add_argument("--rig", type=Path, required=True, help="rig file, or the Human3.6M cameras (.json)")
     parser.add_argument(
         "--subject", default="S9", help="whose cameras, in a Human3.6M file (default %(default)s)"
     )
-    parser.add_argument(
-        "--tick-ms", default="20", metavar="MS[,MS...]", help="between exposures (default %(default)s)"
-    )
-    for name, kind, value, text in (
-        ("seconds", float, 8.0, "of each clip, from its middle"),
-        ("lag-ms", float, 200.0, "of the window methods"),
-        ("noise-px", float, 5.0, "standard deviation of each coordinate of a joint"),
-        ("outliers", float, 0.03, "fraction of joint observations"),
-        ("outlier-px", float, 40.0, "standard deviation of outliers"),
-        ("seed", int, 0, "of the noise"),
-    ):
-        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (default %(default)s)")
-    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the tables, write JSON and picture. Raises DwError for bad input."""
+    """Measure, print the tables, write JSON and pictures. Raises DwError for bad input."""
     from dw_core.benchmarks.motion import measure
-    from dw_core.evaluation.motion_report import clips_table, motion_table, plot
+    from dw_core.evaluation.motion_report import motion_table
+    from dw_core.evaluation.motion_plots import plot_all
 
     refuse_early(args)
     result = measure(args.motion, rig(args), settings(args), command(args), progress=not args.quiet)
-    print(f"{motion_table(result)}\n\n{clips_table(result)}")
+    print(motion_table(result))
     write_json(args, result)
-    if args.plot is not None:
-        plot(result, args.plot)
+    if args.plots is not None:
+        plot_all(result, args.plots)
     return 0
 
 
@@ -70,28 +88,39 @@ def rig(args: argparse.Namespace) -> Rig:
 
 def settings(args: argparse.Namespace) -> Settings:
     """The settings of the options. Raises ConfigError."""
-    from dw_core.benchmarks.keypoints import Noise
+    from dw_core.benchmarks.catalogue import METHODS
     from dw_core.benchmarks.motion import Settings
 
+    return Settings(
+        tick_ms=numbers("tick-ms", args.tick_ms, float),
+        noise=tuple(args.noise.split(",")),
+        jitter=numbers("jitter", args.jitter, float),
+        drops=numbers("drops", args.drops, float),
+        views=numbers("views", args.views, int),
+        methods=tuple(METHODS) if args.methods == ALL else tuple(args.methods.split(",")),
+        modes=tuple(args.mode.split(",")),
+        limit_s=args.limit_s,
+        lag_ms=args.lag_ms,
+        seed=args.seed,
+        warper=args.warper,
+        mcc=args.mcc,
+    )
+
+
+def numbers(option: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
+    """Numbers with commas between them. Raises ConfigError."""
     try:
-        ticks = tuple(float(tick) for tick in args.tick_ms.split(","))
+        return tuple(kind(word) for word in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--tick-ms is '{args.tick_ms}', expected numbers with commas, as 5,10,20"
-        ) from None
-    noise = Noise(px=args.noise_px, outliers=args.outliers, outlier_px=args.outlier_px, seed=args.seed)
-    return Settings(tick_ms=ticks, seconds=args.seconds, lag_ms=args.lag_ms, noise=noise)
+        raise ConfigError(f"--{option} is '{text}', expected numbers with commas, as 5,10,20") from None
 
 
 def command(args: argparse.Namespace) -> str:
     """The command line again, with every option that the figures depend on."""
     words = ["dw", "bench", args.benchmark]
-    for name in (
-        "motion", "tune_on", "rig", "subject", "tick_ms", "seconds", "lag_ms", "noise_px", "outliers",
-        "outlier_px", "seed",
-    ):  # fmt: skip
-        value = getattr(args, name, None)
-        if value is not None:
-            values = value if isinstance(value, list) else [value]
-            words += [f"--{name.replace('_', '-')}", *(str(v) for v in values)]
+    for name, value in vars(args).items():
+        if name in ("command", "benchmark", "json", "quiet", "plots") or value is None or callable(value):
+            continue
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{name.replace('_', '-')}", *(str(v) for v in values)]
     return shlex.join(words)

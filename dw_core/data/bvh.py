@@ -3,6 +3,8 @@
 A joint's rotation is the product of its channels' in their order, in degrees, and turns what is below the
 joint. A file tells neither its unit of length nor which axis is up (y nearly always). Source: Meredith and
 Maddock, "Motion capture file formats explained", University of Sheffield, 2001.
+The joints of H36M17 come from the skeleton that Carnegie Mellon's captures were put on as BVH, which is in
+centimetres, y up, and shows its rest pose in the first frame.
 """
 
 from __future__ import annotations
@@ -15,7 +17,18 @@ from scipy.spatial.transform import Rotation
 
 from dw_core.errors import MotionError
 from dw_core.geometry.camera import Array
+from dw_core.skeleton import H36M17
 
+# The joints of H36M17 in its order; the pelvis lies between the hips, the crown above the head's joint.
+JOINT_NAMES = (
+    "", "rThigh", "rShin", "rFoot", "lThigh", "lShin", "lFoot", "abdomen", "neck", "head", "",
+    "lShldr", "lForeArm", "lHand", "rShldr", "rForeArm", "rHand",
+)  # fmt: skip
+# As far above the eyes, which are 8 cm above the joint, as a chin is below them.
+_CROWN_CM = np.array([0.0, 19.0, 0.0])
+_CM = 0.01
+# World x, y, z (z up) from the file's (y up).
+_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 _POSITIONS = ("Xposition", "Yposition", "Zposition")
 
 
@@ -42,6 +55,20 @@ class Bvh:
         above = self.places(self.names[parent])
         out: Array = above + self.rotations[:, parent] @ self.offsets[k]
         return out
+
+
+def load_joints(path: Path) -> tuple[Array, float]:
+    """Joints (T, 17, 3) of H36M17 in metres, z up, and the rate in Hz that the file says, of a take on
+    Carnegie Mellon's skeleton (.bvh), without its first frame. Raises MotionError."""
+    take = load_bvh(path)
+    for joint in filter(None, JOINT_NAMES):
+        if joint not in take.names:
+            raise MotionError(f"{path}: there is no joint {joint}, which the joints are taken from")
+    places = [take.places(joint or "head") for joint in JOINT_NAMES]
+    places[0] = (take.places("lThigh") + take.places("rThigh")) / 2
+    places[H36M17.index("head")] += take.rotations[:, take.names.index("head")] @ _CROWN_CM
+    joints: Array = _CM * np.stack(places, 1)[1:] @ _Z_UP.T
+    return joints, take.rate_hz
 
 
 @dataclass

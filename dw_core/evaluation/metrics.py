@@ -35,17 +35,47 @@ def p_mpjpe(predicted: Array, truth: Array) -> float:
     return _mean(joint_errors(procrustes_align(predicted, truth), truth))
 
 
-def velocity_errors(predicted: Array, truth: Array, seconds: float) -> Array:
-    """Lengths (T - 1, J) of the difference between the velocities of poses (T, J, 3) that are `seconds`
-    apart, from one pose to the next: what jumps costs as much as what lags."""
-    errors: Array = np.linalg.norm(np.diff(predicted - truth, axis=0), axis=-1) / seconds
+def velocity_errors(predicted: Array, truth: Array, times_s: npt.ArrayLike) -> Array:
+    """Lengths (T - 1, J) of the difference between the velocities of poses (T, J, 3), from one pose to the
+    next: what jumps costs as much as what lags. times_s: of each pose (T,), or between any two of them."""
+    errors: Array = np.linalg.norm(_slopes(predicted - truth, _intervals(times_s, len(truth))), axis=-1)
     return errors
 
 
-def acceleration_errors(predicted: Array, truth: Array, seconds: float) -> Array:
+def acceleration_errors(predicted: Array, truth: Array, times_s: npt.ArrayLike) -> Array:
     """As velocity_errors, of second differences (T - 2, J): jitter."""
-    errors: Array = np.linalg.norm(np.diff(predicted - truth, n=2, axis=0), axis=-1) / seconds**2
+    seconds = _intervals(times_s, len(truth))
+    slopes = _slopes(predicted - truth, seconds)
+    errors: Array = np.linalg.norm(_slopes(slopes, (seconds[1:] + seconds[:-1]) / 2), axis=-1)
     return errors
+
+
+def _intervals(times_s: npt.ArrayLike, T: int) -> Array:
+    """The intervals (T - 1,) of times (T,), or all the same."""
+    times = np.asarray(times_s, dtype=np.float64)
+    return np.diff(times) if times.ndim else np.full(T - 1, times)
+
+
+def _slopes(values: Array, seconds: Array) -> Array:
+    """Differences (T - 1, J, 3) of values (T, J, 3) over the intervals (T - 1,) between them."""
+    slopes: Array = np.diff(values, axis=0) / seconds[:, None, None]
+    return slopes
+
+
+def within(errors: Array, limit: float) -> Array:
+    """1 where errors (...) are at most the limit, else 0; NaN where they are. Its mean is the PCK."""
+    return np.where(np.isfinite(errors), errors <= limit, np.nan)
+
+
+def within_curve(errors: Array, limit: float) -> Array:
+    """The part of the 31 evenly spaced limits from 0 to `limit` that errors (...) are at most; NaN where they
+    are. Its mean is the area under the curve of the PCK.
+
+    Source: Mehta et al., "Monocular 3D human pose estimation in the wild", 3DV 2017, section 6.
+    """
+    limits = np.linspace(0.0, limit, 31)
+    parts = 1 - np.searchsorted(limits, errors) / len(limits)
+    return np.where(np.isfinite(errors), parts, np.nan)
 
 
 def procrustes_align(predicted: Array, truth: Array) -> Array:

@@ -1,0 +1,97 @@
+"""Every method that the motion benchmark knows, by name: what it is given, in which modes, how late it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dw_core.benchmarks import interpolation, methods
+from dw_core.benchmarks.keypoints import Scene
+from dw_core.benchmarks.map_methods import from_maps
+from dw_core.benchmarks.simulated import Simulated
+from dw_core.geometry.camera import Array
+from dw_core.pipeline import Mode
+
+Sampling = Literal["full", "sync", "interleaved"]
+# A method in one of its modes.
+Key = tuple[str, Mode]
+BOTH: tuple[Mode, ...] = ("causal", "window")
+
+
+@dataclass(frozen=True)
+class Method:
+    """sampling: all views at every tick, all at every M-th, or one at every tick. `needs`: the option that
+    gives its weights."""
+
+    sampling: Sampling
+    modes: tuple[Mode, ...]
+    what: str
+    needs: Literal["warper", "mcc"] | None = None
+
+
+METHODS = {
+    "dlt": Method("full", ("causal",), "plain DLT of all views at every tick: M times the images"),
+    "dlt_weighted": Method("full", ("causal",), "the same, rows times the network's confidence"),
+    "robust": Method("full", ("causal",), "robust triangulation of all views at every tick"),
+    "sync_hold": Method("sync", ("causal",), "plain DLT of all views at every M-th tick, held in between"),
+    "slerp": Method("sync", ("window",), "bones turned evenly between these"),
+    "mcc": Method("sync", ("window",), "a trained network between these", needs="mcc"),
+    "copy": Method("interleaved", BOTH, "plain DLT of every view's newest (window: nearest) maps as they are"),
+    "hold": Method("interleaved", ("causal",), "the same of whole rounds of exposures, held in between"),
+    "extrapolate": Method("interleaved", ("causal",), "plain DLT of pixels moved on at their last velocity"),
+    "linear": Method("interleaved", ("window",), "plain DLT of pixels between a view's exposures"),
+    "epipolar": Method("interleaved", BOTH, "copy, the maps after spatial fusion"),
+    "warper": Method("interleaved", BOTH, "copy, the maps after spatial fusion and the Warper", needs="warper"),
+    "tracker": Method("interleaved", BOTH, "the tracker, on the joints of the raw fresh maps"),
+    "pipeline": Method("interleaved", BOTH, "all stages as users run them"),
+}
+ON_KEYPOINTS: dict[Key, Callable[[Scene], Array]] = {
+    ("dlt", "causal"): methods.dlt_full,
+    ("dlt_weighted", "causal"): methods.dlt_full_weighted,
+    ("robust", "causal"): methods.robust_full,
+    ("sync_hold", "causal"): methods.dlt_sync_hold,
+    ("slerp", "window"): interpolation.slerp,
+    ("copy", "causal"): methods.dlt_interleaved,
+    ("copy", "window"): methods.dlt_nearest,
+    ("hold", "causal"): methods.dlt_round_hold,
+    ("extrapolate", "causal"): methods.extrapolated_per_view,
+    ("linear", "window"): methods.linear_per_view,
+}
+
+
+def keys(names: tuple[str, ...], modes: tuple[Mode, ...]) -> tuple[Key, ...]:
+    """The methods in each of their modes, in the order of METHODS."""
+    return tuple((name, mode) for name in METHODS if name in names for mode in METHODS[name].modes if mode in modes)
+
+
+def latency_ticks(key: Key, views: int, lag_ticks: int) -> int:
+    """How many ticks after a tick its pose is given, where no exposure is lost."""
+    name, mode = key
+    if mode == "causal":
+        return 0
+    if name in ("tracker", "pipeline"):
+        return lag_ticks
+    # the next key frame, or the view's next exposure; centred sets come with the first tick that is too late
+    return views - 1 if name in ("slerp", "mcc", "linear") else (views - 1) // 2 + 1
+
+
+def estimates(
+    seen: Simulated,
+    wanted: tuple[Key, ...],
+    lag_ticks: int,
+    warper: Path | None,
+    mcc: Path | None,
+    advance: Callable[[int], None] = lambda ticks: None,
+) -> dict[Key, Array]:
+    """Poses (T, J, 3) of every method that is wanted, in the order asked for; those whose weights are missing
+    are left out. Raises AssetError, ConfigError for weights that cannot be used."""
+    found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
+    if ("mcc", "window") in wanted and mcc is not None:
+        found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
+    if any(name == "tracker" for name, _ in wanted):
+        causal, window = methods.track(seen.scene, lag_ticks)
+        found |= {("tracker", "causal"): causal, ("tracker", "window"): window}
+    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance)
+    return {key: found[key] for key in wanted if key in found}

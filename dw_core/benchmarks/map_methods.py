@@ -1,0 +1,121 @@
+"""Ways from heatmaps to poses that the motion benchmark compares: the system's own stages, one after another.
+
+Each stage is a row: spatial fusion alone, with the Warper, and the pipeline as users run it. Poses of the
+first two are plain triangulations of all views' maps. T ticks, M views, J joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dw_core.benchmarks.methods import dlt_of_seen, lookahead_ns
+from dw_core.benchmarks.simulated import Simulated
+from dw_core.fusion.spatial import SpatialFusion
+from dw_core.fusion.warper import TemporalFusion
+from dw_core.geometry.camera import Array
+from dw_core.interleave.window import Window, WindowSettings
+from dw_core.pipeline import InterleavedPipeline, Mode, Triangulation
+from dw_core.types import NS, DenseSet, Heatmaps
+
+FUSION = Path(__file__).parent.parent / "fusion"
+
+
+def packaged_warper(joint_set: str) -> Path | None:
+    """The Warper's weights for a joint set that come with the package, if there are any."""
+    path = FUSION / f"warper_{joint_set}.safetensors"
+    return path if path.is_file() else None
+
+
+def exposures(seen: Simulated, advance: Callable[[int], None]) -> Iterator[Heatmaps]:
+    """What the views that fire see, in order; lost exposures are left out."""
+    fired = seen.scene.fired.any(1)
+    for tick in range(len(fired)):
+        advance(1)
+        if fired[tick]:
+            yield seen.heatmaps(tick)
+
+
+class Fusions:
+    """Spatial fusion, and the Warper where there are weights, of the dense sets that one window gives.
+
+    causal: filled with each view's newest maps; window: with those nearest in time."""
+
+    def __init__(self, seen: Simulated, mode: Mode, weights: Path | None) -> None:
+        scene = seen.scene
+        self._scene = scene
+        wait_ns = lookahead_ns(scene) if mode == "window" else 0
+        self._window = Window(scene.rig.names, WindowSettings(lateness_ns=0, lookahead_ns=wait_ns))
+        self._spatial, self._temporal = SpatialFusion(scene.rig), TemporalFusion(weights, scene.joints)
+        self._ticks = {int(stamp): tick for tick, stamp in enumerate(scene.stamps_ns)}
+        stages = ("epipolar",) if weights is None else ("epipolar", "warper")
+        self._pixels = {stage: np.full(scene.pixels.shape, np.nan) for stage in stages}
+
+    def push(self, heatmaps: Heatmaps) -> None:
+        """Take one observation."""
+        for filled in self._window.push(heatmaps):
+            fused = self._spatial.apply(filled)
+            self._keep("epipolar", fused)
+            if "warper" in self._pixels:
+                self._keep("warper", self._temporal.apply(fused))
+
+    def _keep(self, stage: str, dense: DenseSet) -> None:
+        tick = self._ticks[dense.target_ns]
+        for view in dense.views:
+            self._pixels[stage][tick, self._scene.rig.index(view.view)] = view.joints.pixels
+
+    def poses(self) -> dict[str, Array]:
+        """Poses (T, J, 3) of `epipolar` and, where there are weights, `warper`."""
+        return {stage: dlt_of_seen(self._scene.rig, pixels) for stage, pixels in self._pixels.items()}
+
+
+class Piped:
+    """The pipeline as users run it. Poses of lost exposures do not come."""
+
+    def __init__(self, seen: Simulated, mode: Mode, weights: Path | None, lag_s: float) -> None:
+        scene = seen.scene
+        self._ticks = {int(stamp): tick for tick, stamp in enumerate(scene.stamps_ns)}
+        self._poses = np.full(scene.truth.shape, np.nan)
+        self._pipeline = InterleavedPipeline(
+            Window(scene.rig.names),
+            SpatialFusion(scene.rig),
+            TemporalFusion(weights, scene.joints),
+            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s),
+        )
+
+    def push(self, heatmaps: Heatmaps) -> None:
+        """Take one observation."""
+        for skeleton in self._pipeline.skeletons(heatmaps):
+            self._poses[self._ticks[skeleton.stamp_ns]] = skeleton.positions
+
+    def poses(self) -> dict[str, Array]:
+        """Poses (T, J, 3) of `pipeline`."""
+        return {"pipeline": self._poses}
+
+
+def from_maps(
+    seen: Simulated,
+    wanted: set[tuple[str, Mode]],
+    weights: Path | None,
+    lag_ticks: int,
+    advance: Callable[[int], None],
+) -> dict[tuple[str, Mode], Array]:
+    """Poses (T, J, 3) of those of `epipolar`, `warper` and `pipeline` that are wanted in a mode. Raises
+    AssetError, ConfigError for weights that cannot be used."""
+    modes: tuple[Mode, ...] = ("causal", "window")
+    stages: list[tuple[Mode, Fusions | Piped]] = []
+    for mode in modes:
+        if {("epipolar", mode), ("warper", mode)} & wanted:
+            used = weights if ("warper", mode) in wanted else None
+            stages.append((mode, Fusions(seen, mode, used)))
+        if ("pipeline", mode) in wanted:
+            stages.append((mode, Piped(seen, mode, weights, lag_ticks * seen.scene.tick_ns / NS)))
+    if not stages:
+        return {}
+    for heatmaps in exposures(seen, advance):
+        for _, stage in stages:
+            stage.push(heatmaps)
+    found = {(name, mode): poses for mode, stage in stages for name, poses in stage.poses().items()}
+    return {key: poses for key, poses in found.items() if key in wanted}
