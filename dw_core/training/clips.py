@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dw_core.data.motion import Motion, load_motion, motion_files
+from dw_core.data.motion import Motion
+from dw_core.data.splits import Splits
 from dw_core.errors import ConfigError, MotionError
 from dw_core.geometry.camera import Array
 from dw_core.progress import bar
@@ -39,28 +39,25 @@ class Clips:
 
 
 def load_clips(
-    data: Path, names: Sequence[str], joints: str, rate_hz: Mapping[str, float], progress: bool = False
+    splits: Splits, split: str, data: Path, joints: str, progress: bool = False
 ) -> Clips:
-    """All motion below folders `names` of a folder of motion capture, as joint set `joints`.
+    """All motion of a split below a data folder, as joint set `joints`.
 
-    `rate_hz` corrects the rates of files below the folders that it names. Clips of less than a second are
-    left out. Raises MotionError, also when nothing is left.
+    Clips of less than a second are left out. Raises MotionError, also when nothing is left, and ConfigError
+    for an unknown split.
     """
-    files = motion_files([data / name for name in names])
+    files = splits.files(split, data)
     digest, motions = hashlib.sha256(), []
     with bar("motion", len(files), progress) as advance:
         for file in files:
             digest.update(file.read_bytes())
-            motion = load_motion(file)
-            rates = [rate for name, rate in rate_hz.items() if file.is_relative_to(data / name)]
-            motion = Motion(
-                motion.name, _as_joint_set(motion, joints), rates[-1] if rates else motion.rate_hz, joints
-            )
+            motion = splits.motion(file, data)
+            motion = replace(motion, joints=_as_joint_set(motion, joints), joint_set=joints)
             if motion.duration_s >= MIN_SECONDS:
                 motions.append(motion)
             advance(1)
     if not motions:
-        raise MotionError(f"{data}: no clip of {', '.join(names)} is {MIN_SECONDS:g} s long")
+        raise MotionError(f"{data}: no clip of split '{split}' is {MIN_SECONDS:g} s long")
     return Clips(tuple(motions), digest.hexdigest())
 
 

@@ -33,9 +33,7 @@ class TrainingConfig:
     architecture: str = "fast"
     width: int = 96
     cells: int = 64
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    rate_hz: dict[str, float]
+    splits: str
     cameras: str = ""
     scenes: int = 8
     pool: int = 0
@@ -68,8 +66,6 @@ class TrainingConfig:
         for name in ("pool", "weight_3d", "seed", "workers", "max_minutes"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"training: {name} is {getattr(self, name)}, expected 0 or more")
-        if not self.train or not self.validation:
-            raise ConfigError("training: train and validation name no motion, expected folders or files")
 
     def to_json(self) -> str:
         """All entries, for headers and checkpoints."""
@@ -89,7 +85,7 @@ def load_config(path: Path) -> TrainingConfig:
         if name not in known:
             raise ConfigError(f"{path}: unknown entry '{name}', expected one of {', '.join(known)}")
         entries[name] = _typed(path, name, str(known[name].type), value)
-    missing = [n for n in ("joint_set", "train", "validation", "rate_hz", "steps", "learning_rate") if n not in entries]
+    missing = [n for n in ("joint_set", "splits", "steps", "learning_rate") if n not in entries]
     if missing:
         raise ConfigError(f"{path}: entry '{missing[0]}' is missing")
     try:
@@ -100,10 +96,6 @@ def load_config(path: Path) -> TrainingConfig:
 
 def _typed(path: Path, name: str, kind: str, value: Any) -> Any:
     """A value of YAML as its field has it. Raises ConfigError for another type."""
-    if kind == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    if kind == "dict[str, float]" and isinstance(value, dict):
-        return {str(key): _typed(path, f"{name}.{key}", "float", rate) for key, rate in value.items()}
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if (kind == "int" and isinstance(value, int) and number) or (kind == "float" and number):
         return value

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+from dw_core.data.splits import load_splits
 from dw_core.fusion.torch_weights import network_of
 from dw_core.fusion.weights import load_weights
 from dw_core.training import evaluate
@@ -22,8 +23,9 @@ def train_warper(config: Path, data: Path, out: Path, resume: bool, progress: bo
     """Train a Warper and say how good its best weights are: best.safetensors and result.json in `out`.
     Raises DwError for bad input."""
     settings = load_config(config)
+    splits = load_splits(config.parent / settings.splits)
     with ranks() as here:
-        task = WarperTask(settings, data, progress and here.first)
+        task = WarperTask(settings, splits, data, progress and here.first)
         began = time.monotonic()
         outcome = train(task, settings, out, here, resume, progress)
         if not here.first:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dw_core.data.rigs import load_h36m
+from dw_core.data.splits import Splits
 from dw_core.detector.model import load_model
 from dw_core.fusion.fast_warper import FastWarper
 from dw_core.fusion.paper_warper import PaperWarper
@@ -40,19 +41,18 @@ H36M_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 
 
 class WarperTask:
-    """Trains a Warper of `config` on motion below `data_folder`. Raises MotionError and CalibrationError for
-    files that cannot be used."""
+    """Trains a Warper of `config` on motion of `splits` below `data`. Raises MotionError and CalibrationError
+    for files that cannot be used."""
 
-    def __init__(self, config: TrainingConfig, data_folder: Path, progress: bool = False) -> None:
+    def __init__(self, config: TrainingConfig, splits: Splits, data: Path, progress: bool = False) -> None:
         self.config = config
         self.network = _network(config)
         rigs: list[Rig] = []
         if config.cameras:
-            rigs = [load_h36m(data_folder / config.cameras, subject) for subject in H36M_SUBJECTS]
+            rigs = [load_h36m(data / config.cameras, subject) for subject in H36M_SUBJECTS]
         detector = load_model()
         clips, other = (
-            load_clips(data_folder, names, config.joint_set, config.rate_hz, progress)
-            for names in (config.train, config.validation)
+            load_clips(splits, split, data, config.joint_set, progress) for split in ("train", "validation")
         )
         self.data = clips.sha256
         self._source = Source(clips, detector, rigs, config.cells)
