@@ -17,7 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(title="networks", dest="network", metavar="NETWORK", required=True)
     for name, summary in TASKS.items():
         one = tasks.add_parser(name, help=summary, description=f"Train {summary}.")
-        one.add_argument("--config", type=Path, required=True, metavar="FILE", help="as config/train/warper.yaml")
+        one.add_argument(
+            "--config", type=Path, required=True, metavar="FILE", help="as config/train/warper.yaml"
+        )
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, weights, log")
         one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         one.add_argument(

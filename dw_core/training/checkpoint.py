@@ -59,8 +59,17 @@ def load_checkpoint(folder: Path, config: TrainingConfig, data: str) -> Checkpoi
         content = torch.load(path, map_location="cpu", weights_only=True)
         before, motion = json.loads(content.pop("config")), content.pop("data")
         state = Checkpoint(**content)
-    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise ConfigError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    except (
+        OSError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+    ) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{path} cannot be read as a checkpoint: {why}") from error
     now = json.loads(config.to_json())
     changed = [name for name in now if name not in FREE and now[name] != before.get(name)]
     if changed:

@@ -38,9 +38,7 @@ class Clips:
         return self.motions[int(rng.choice(len(seconds), p=seconds / seconds.sum()))]
 
 
-def load_clips(
-    splits: Splits, split: str, data: Path, joints: str, progress: bool = False
-) -> Clips:
+def load_clips(splits: Splits, split: str, data: Path, joints: str, progress: bool = False) -> Clips:
     """All motion of a split below a data folder, as joint set `joints`.
 
     Clips of less than a second are left out. Raises MotionError, also when nothing is left, and ConfigError
@@ -80,9 +78,7 @@ def coco17(joints: Array) -> Array:
     left = at["left_shoulder"] - at["right_shoulder"]
     left = _unit(left - (left * up).sum(-1, keepdims=True) * up)
     forward = np.cross(left, up)
-    face = {
-        name: at["head"] + x * forward + y * left + z * up for name, (x, y, z) in FACE_M.items()
-    }
+    face = {name: at["head"] + x * forward + y * left + z * up for name, (x, y, z) in FACE_M.items()}
     return np.stack([face[name] if name in face else at[name] for name in joint_set(COCO17.name).joints], 1)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from dw_core.geometry.camera import Array
-from dw_core.heatmaps.decode import decode
 from dw_core.geometry.crop import Crop
+from dw_core.heatmaps.decode import decode
 from dw_core.training.scenes import Scene, Source, make_scene
 from dw_core.training.warper import Batch, Network, collate, motion, on_device, points, seen
 

@@ -39,7 +39,10 @@ class Task(Protocol[B]):
     """What is trained: a network, on motion with SHA-256 `data`. `make` is called in worker processes."""
 
     data: str
-    network: nn.Module
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that is trained."""
 
     def make(self, seeds: list[Seed]) -> B:
         """The batch that scenes of these seeds give."""
@@ -146,9 +149,7 @@ def _begin(task: Task[B], config: TrainingConfig, out: Path, optimiser: torch.op
     return state
 
 
-def _state(
-    task: Task[B], optimiser: torch.optim.Adam, step: int, best: float, since_best: int
-) -> Checkpoint:
+def _state(task: Task[B], optimiser: torch.optim.Adam, step: int, best: float, since_best: int) -> Checkpoint:
     return Checkpoint(step, task.network.state_dict(), optimiser.state_dict(), best, since_best)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 # Barron's robust loss as the paper has it: quadratic up to some cells, and flat beyond, where a network saw

@@ -40,7 +40,8 @@ class Ranks:
         joined = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(joined)
         joined /= self.world
-        for gradient, part in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
+        parts = torch.split(joined, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
 

@@ -1,4 +1,4 @@
-"""Rigs that nobody has: rings and domes of cameras around a person, and calibrations that are a little off."""
+"""Rigs that nobody has: rings and domes of cameras around a person; and calibrations that are a bit off."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from dw_core.data.splits import load_splits
 from dw_core.fusion.torch_weights import network_of
 from dw_core.fusion.weights import load_weights
 from dw_core.training import evaluate
-from dw_core.training.checkpoint import replace_file
 from dw_core.training.config import load_config
 from dw_core.training.loop import BEST, train
 from dw_core.training.parallel import ranks
@@ -37,5 +36,5 @@ def train_warper(config: Path, data: Path, out: Path, resume: bool, progress: bo
         best = network_of(load_weights(out / BEST)).to(here.device)
         result = {"config": json.loads(settings.to_json()), "data_sha256": task.data, "steps": outcome.steps}
         result |= {"reason": outcome.reason} | evaluate.judge(task.validation, best, here.device)
-        replace_file(out / RESULT, lambda part: part.write_text(json.dumps(result, indent=2) + "\n"))
+        (out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
         print(evaluate.text(result))

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from dw_core.backends.person_crop import PersonCrop
@@ -32,6 +34,8 @@ from dw_core.training.clips import Clips
 from dw_core.training.rigs import miscalibrated, random_rig
 from dw_core.types import NS, DenseSet, DenseView, Float32Array, Heatmaps, Skeleton3D, TrackingState
 
+IntArray = npt.NDArray[np.int64]
+
 # The age of the oldest view, seconds, even in its logarithm; no lag that is trained on is longer.
 LONGEST_LAG_S = (0.015, 0.2)
 ROUNDS, TARGETS = 4, 6
@@ -48,8 +52,8 @@ class Scene:
     """Seen by the rig at T targets: points (T, J, 3) m of the truth, and of every view's newest map, stale
     or not, pixels (T, M, J, 2), covariance (T, M, J, 2, 2) px^2, confidence (T, M, J).
 
-    Of the N stale views: `at` (N, 2), their targets and views; lag_s (N,); velocity (N, J, 2) cells/s; N raw and N
-    fused maps (J, n, n); cells (N, J, 2) as decoded from raw; truth (N, J, 2) at the target time in the
+    Of the N stale views: `at` (N, 2), their targets and views; lag_s (N,); velocity (N, J, 2) cells/s; N raw
+    and N fused maps (J, n, n); cells (N, J, 2) as decoded from raw; truth (N, J, 2) at the target time in the
     view's cells, and whether it lies in map and image, `inside` (N, J); cell_px (N,), the side of a cell.
     `regular`: whether the views fire in turn at one interval; `size`: n.
     """
@@ -103,12 +107,14 @@ def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
     maps: list[Heatmaps | None] = [None] * len(views)
     for view in range(len(real)):
         mine = np.flatnonzero(views == view)
-        for k, seen in zip(mine, _seen(source, joints, real, believed, view, stamps_ns[mine], truth[mine], rng), strict=True):
+        for k, seen in zip(
+            mine, _seen(source, joints, real, believed, view, stamps_ns[mine], truth[mine], rng), strict=True
+        ):
             maps[k] = seen
     return _collect(real, believed, regular, [one for one in maps if one is not None], truth, rng)
 
 
-def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[Array, Array]:
+def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Stamps (K,) ns in order, and which view fired (K,)."""
     low, high = np.log(LONGEST_LAG_S)
     tick = float(np.exp(rng.uniform(low, high))) / (views - 1)
@@ -146,7 +152,7 @@ def _moving(motion: Motion, times_s: Array, middle: Array, rng: np.random.Genera
 
 def _seen(
     source: Source, joints: JointSet, real: Rig, believed: Rig, view: int,
-    stamps_ns: Array, truth: Array, rng: np.random.Generator,
+    stamps_ns: IntArray, truth: Array, rng: np.random.Generator,
 ) -> list[Heatmaps]:  # fmt: skip
     """The maps of one view at its exposures."""
     camera, n = real[view], source.cells
@@ -166,7 +172,7 @@ def _seen(
 
 
 def _crops(
-    chooser: PersonCrop, joints: JointSet, stamps_ns: Array, truth: Array, rng: np.random.Generator
+    chooser: PersonCrop, joints: JointSet, stamps_ns: IntArray, truth: Array, rng: np.random.Generator
 ) -> list[Crop]:
     """The crops that a tracked skeleton would give, which is a little off."""
     crops: list[Crop] = []
@@ -189,7 +195,8 @@ def _collect(
     window, spatial, state = Window(real.names), SpatialFusion(believed), TemporalState()
     last = range(max(len(maps) - 2 * len(real), 1), len(maps))
     targets = set(rng.permutation(np.array(last))[:TARGETS].tolist())
-    sets, parts, points = [], [], []
+    sets: list[DenseSet] = []
+    parts, points = [], []
     for k, one in enumerate(maps):
         for dense in window.push(one):  # none after a pause
             state = remember(state, dense)
@@ -203,12 +210,13 @@ def _collect(
     stale = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     views = [view for dense in sets for view in dense.views if view.view != dense.fresh]
     return Scene(
-        rig=believed, regular=regular, size=views[0].raw.shape[-1], points=np.stack(points), raw=tuple(view.raw for view in views),
-        fused=tuple(view.tensor for view in views), **_as_seen(believed, sets), **stale,
+        rig=believed, regular=regular, size=views[0].raw.shape[-1], points=np.stack(points),
+        raw=tuple(view.raw for view in views), fused=tuple(view.tensor for view in views),
+        **_as_seen(believed, sets), **stale,
     )  # fmt: skip
 
 
-def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number: int) -> dict[str, Array]:
+def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number: int) -> dict[str, Any]:
     """What Scene holds of the stale views of target `number`."""
     stale, lag_s, velocity = stale_views(state, dense)
     cameras = [real[real.index(view.view)] for view in stale]
@@ -229,7 +237,8 @@ def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number
 
 def _within(places: Array, width: int, height: int) -> BoolArray:
     """Whether pixels or cells (..., 2) lie in an image or map."""
-    within: BoolArray = ((places > -0.5) & (places < np.array((width, height)) - 0.5)).all(-1)
+    inside = (places > -0.5) & (places < np.array((width, height)) - 0.5)
+    within: BoolArray = inside[..., 0] & inside[..., 1]
     return within
 
 
@@ -237,7 +246,7 @@ def _in_cells(view: DenseView, pixels: Array) -> Array:
     return apply_affine(view.crop.to_cells(view.raw.shape[-1]), pixels)
 
 
-def _as_seen(rig: Rig, sets: list[DenseSet]) -> dict[str, Array]:
+def _as_seen(rig: Rig, sets: list[DenseSet]) -> dict[str, Any]:
     """The joints of the newest map of every view at every target; NaN with no confidence without one."""
     T, M, J = len(sets), len(rig), sets[0].views[0].raw.shape[0]
     pixels, covariance = np.full((T, M, J, 2), np.nan), np.full((T, M, J, 2, 2), np.nan)

@@ -1,15 +1,17 @@
 """Training of a Warper: batches of stale views, and how far its maps' joints are from the truth.
 
-A map that is moved as a whole has its joints moved by as much, so the fast Warper is trained on what it sees of
-the maps alone, and no map is drawn. N stale views, J joints.
+A map that is moved as a whole has its joints moved by as much, so the fast Warper is trained on what it sees
+of the maps alone, and no map is drawn. N stale views, J joints.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -54,8 +56,8 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One scene as a Warper sees it: patches (N, J, 338) and scalars (N, J, 5), and whether its points count in
-    the loss. Without `maps` it is a twentieth of the scene."""
+    """One scene as a Warper sees it: patches (N, J, 338) and scalars (N, J, 5), and whether its points count
+    in the loss. Without `maps` it is a twentieth of the scene."""
 
     scene: Scene
     patches: Float32Array
@@ -94,7 +96,7 @@ def collate(scenes: Sequence[Seen]) -> Batch:
     )
 
 
-def _joined(parts: Sequence[np.ndarray]) -> Tensor:  # type: ignore[type-arg]
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts).astype(np.float32)) if parts else torch.empty(0)
 
 
@@ -115,14 +117,14 @@ def loss_2d(network: Network, batch: Batch, kind: str, move: Tensor) -> Tensor:
     if kind != "heatmap":
         known = (batch.weight > 0)[..., None]
         error = torch.where(known, batch.cells + move - batch.truth, 0.0)  # no NaN, nor a gradient of it
-        return (position_loss(kind, error) * batch.weight).sum()
+        return torch.sum(position_loss(kind, error) * batch.weight)
     if isinstance(network, FastWarper):
         warped = network(batch.difference, batch.raw, batch.lag, batch.velocity)
     else:
         warped = network(batch.difference, batch.raw)
     height = batch.raw.flatten(2).amax(-1)
     truth = render_gaussians(batch.truth, batch.size, SIGMA_CELLS, height)
-    return (((warped - truth) ** 2).sum((-2, -1)) * batch.weight).sum()
+    return torch.sum(((warped - truth) ** 2).sum((-2, -1)) * batch.weight)
 
 
 def points(scene: Scene, move: Tensor, keep: Tensor) -> Tensor:
@@ -158,5 +160,7 @@ def loss_3d(batch: Batch, move: Tensor, keep: Tensor) -> Tensor:
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on a device."""
-    moved = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    moved: dict[str, Any] = {
+        name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)
+    }
     return replace(batch, **moved)

@@ -1,6 +1,5 @@
 """A person who walks straight on, as motion capture, and a network without errors."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +7,13 @@ import pytest
 import torch
 
 from dw_core.data.motion import Motion, save_motion
+from dw_core.data.splits import Splits
 from dw_core.detector.model import load_model
+from dw_core.skeleton import H36M17
+from dw_core.training.clips import load_clips
 from dw_core.training.config import TrainingConfig
 
+SPLITS = Splits({"train": ("one",), "validation": ("other",)})
 STANDING = {
     "pelvis": (0, 0, 0.95), "hip": (0, 0.1, 0.93), "knee": (0.03, 0.11, 0.5), "ankle": (-0.02, 0.12, 0.08),
     "belly": (0, 0, 1.15), "neck": (0, 0, 1.45), "nose": (0, 0, 1.55), "head": (0, 0, 1.65),
@@ -31,8 +34,6 @@ def standing(joints):
 
 def walk(name="walk", swing=0.0):
     """Straight on along x; arms and legs swing by so many metres."""
-    from dw_core.skeleton import H36M17
-
     times = np.arange(int(RATE_HZ * SECONDS) + 1) / RATE_HZ
     joints = standing(H36M17.joints) + SPEED_M_S * times[:, None, None] * (1.0, 0.0, 0.0)
     limbs = [k for k, joint in enumerate(H36M17.joints) if joint.split("_")[-1] in ("wrist", "ankle", "knee")]
@@ -50,6 +51,12 @@ def data(tmp_path_factory):
     save_motion(walk("b", 0.1), folder / "one/b.npz")
     save_motion(walk("c", 0.15), folder / "other/c.npz")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips(data):
+    """What is trained on, in H36M17."""
+    return load_clips(SPLITS, "train", data, "h36m17")
 
 
 @pytest.fixture(scope="session")
@@ -80,15 +87,15 @@ def one_thread():
 def tiny():
     """A training of seconds."""
     return TrainingConfig(
-        joint_set="h36m17", width=8, cells=32, train=("one",), validation=("other",), rate_hz={}, scenes=2,
+        joint_set="h36m17", width=8, cells=32, splits="splits.yaml", scenes=2,
         steps=20, learning_rate=1e-3, workers=0, validation_scenes=2, validate_every=20, checkpoint_every=5,
     )  # fmt: skip
 
 
 @pytest.fixture
 def config_file(tmp_path, tiny):
-    """The tiny configuration as a file."""
+    """The tiny configuration as a file, with the splits beside it."""
+    (tmp_path / "splits.yaml").write_text("splits: {train: [one], validation: [other]}\n")
     path = tmp_path / "tiny.yaml"
     path.write_text(tiny.to_json())  # JSON is YAML
-    assert json.loads(path.read_text())["width"] == 8
     return path

@@ -1,20 +1,20 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from dw_core.data.motion import Motion, save_motion
+from dw_core.data.splits import Splits
 from dw_core.errors import MotionError
 from dw_core.skeleton import COCO17, H36M17
-from dw_core.training.clips import coco17, load_clips
+from dw_core.training.clips import Clips, coco17, load_clips
 
-from .conftest import walk
+from .conftest import SPLITS, walk
 
 SAME = [name for name in COCO17.joints if name in H36M17.joints and name != "nose"]
 
 
 def rotated(joints):
     """About all axes, and moved."""
-    from scipy.spatial.transform import Rotation
-
     return joints @ Rotation.from_euler("xyz", (0.3, -0.8, 2.0)).as_matrix().T + (1.0, -2.0, 0.3)
 
 
@@ -40,32 +40,31 @@ def test_the_face_turns_with_the_body():
     np.testing.assert_allclose(coco17(rotated(joints)), rotated(coco17(joints)), atol=1e-9)
 
 
-def test_clips_of_folders_in_a_joint_set_with_rates_as_corrected(data):
-    clips = load_clips(data, ["one", "other"], "coco17", {"other": 30.0})
+def test_clips_of_a_split_in_a_joint_set_at_their_true_rates(data):
+    splits = Splits({"train": ("one", "other")}, {"other": 30.0})
+    clips = load_clips(splits, "train", data, "coco17")
     assert [motion.name for motion in clips.motions] == ["a", "b", "c"]
     assert [motion.rate_hz for motion in clips.motions] == [60.0, 60.0, 30.0]
     assert {motion.joint_set for motion in clips.motions} == {"coco17"}
 
 
-def test_the_hash_is_that_of_the_files(data, tmp_path):
-    one = load_clips(data, ["one"], "h36m17", {}).sha256
-    assert load_clips(data, ["one"], "coco17", {}).sha256 == one and len(one) == 64
-    assert load_clips(data, ["other"], "h36m17", {}).sha256 != one
+def test_the_hash_is_that_of_the_files(data):
+    one = load_clips(SPLITS, "train", data, "h36m17").sha256
+    assert load_clips(SPLITS, "train", data, "coco17").sha256 == one and len(one) == 64
+    assert load_clips(SPLITS, "validation", data, "h36m17").sha256 != one
 
 
 def test_longer_clips_are_picked_more_often():
-    from dw_core.training.clips import Clips
-
     long = Motion("long", np.tile(walk().joints, (3, 1, 1)), 60.0)
     clips = Clips((walk("short"), long), "")
     picks = [clips.pick(np.random.default_rng(k)).name for k in range(400)]
     assert picks.count("long") / 400 == pytest.approx(0.75, abs=0.07)
 
 
-def test_folders_without_a_long_clip_are_refused(tmp_path):
-    (tmp_path / "short").mkdir()
-    save_motion(Motion("short", walk().joints[:20], 60.0), tmp_path / "short/short.npz")
-    with pytest.raises(MotionError, match="no clip of short is 1 s long"):
-        load_clips(tmp_path, ["short"], "h36m17", {})
-    with pytest.raises(MotionError, match="none: there is no motion file"):
-        load_clips(tmp_path, ["none"], "h36m17", {})
+def test_splits_without_a_long_clip_are_refused(tmp_path):
+    (tmp_path / "one").mkdir()
+    save_motion(Motion("short", walk().joints[:20], 60.0), tmp_path / "one/short.npz")
+    with pytest.raises(MotionError, match="no clip of split 'train' is 1 s long"):
+        load_clips(SPLITS, "train", tmp_path, "h36m17")
+    with pytest.raises(MotionError, match="other: there is no motion file"):
+        load_clips(SPLITS, "validation", tmp_path, "h36m17")

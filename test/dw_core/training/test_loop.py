@@ -19,6 +19,8 @@ from dw_core.training.loop import BEST, learning_rate, scene_of, train
 from dw_core.training.parallel import Ranks
 from dw_core.training.tasks import WarperTask
 
+from .conftest import SPLITS
+
 ROOT = Path(__file__).parents[3]
 ALONE = Ranks(0, 1, torch.device("cpu"))
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,7 +48,7 @@ class Line:
         return ((self.network(x) - y) ** 2).mean()
 
     def validate(self, device):
-        return self.validations.pop(0) if self.validations else abs(float(self.network.weight) - 3)
+        return self.validations.pop(0) if self.validations else abs(float(self.network.weight.detach()) - 3)
 
     def save(self, path, step):
         path.write_text(str(step))
@@ -159,7 +161,7 @@ def test_a_pool_is_used_whole_in_other_orders(tiny):
 
 
 def trained(data, config, out, resume=False):
-    task = WarperTask(config, data)
+    task = WarperTask(config, SPLITS, data)
     train(task, config, out, ALONE, resume)
     return task
 
@@ -172,6 +174,7 @@ def test_a_warper_that_is_killed_ends_as_one_that_is_not(data, tiny, tmp_path, p
     script = f"""
 import os, signal, sys, torch
 from pathlib import Path
+from dw_core.data.splits import Splits
 from dw_core.training.config import load_config
 from dw_core.training.loop import train
 from dw_core.training.parallel import Ranks
@@ -185,7 +188,9 @@ class Killed(WarperTask):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().loss(batch, device)
 config = load_config(Path("{tmp_path}/config.yaml"))
-train(Killed(config, Path("{data}")), config, Path("{tmp_path}/killed"), Ranks(0, 1, torch.device("cpu")), False)
+splits = Splits(dict(train=("one",), validation=("other",)))
+task = Killed(config, splits, Path("{data}"))
+train(task, config, Path("{tmp_path}/killed"), Ranks(0, 1, torch.device("cpu")), False)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, timeout=100)

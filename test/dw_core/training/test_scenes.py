@@ -6,13 +6,12 @@ import pytest
 from dw_core.geometry.camera import project
 from dw_core.geometry.triangulation import dlt
 from dw_core.training import scenes
-from dw_core.training.clips import load_clips
 from dw_core.training.scenes import Source, make_scene
 
 
 @pytest.fixture(scope="module")
-def source(data, exact_detector):
-    return Source(load_clips(data, ["one"], "h36m17", {}), exact_detector, [], 64)
+def source(clips, exact_detector):
+    return Source(clips, exact_detector, [], 64)
 
 
 @pytest.fixture
@@ -37,7 +36,9 @@ def arrays(scene):
 
 def test_a_scene_is_that_of_its_seed(source):
     for one, again in zip(made(source, 3), made(source, 3), strict=True):
-        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays(one), arrays(again), strict=True))
+        assert all(
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays(one), arrays(again), strict=True)
+        )
     assert len({scene.points.tobytes() for scene in made(source, 3)}) == 3
 
 

@@ -8,7 +8,6 @@ from dw_core.fusion.fast_warper import FastWarper
 from dw_core.fusion.paper_warper import PaperWarper
 from dw_core.tensor.heatmaps import decode
 from dw_core.training import scenes
-from dw_core.training.clips import load_clips
 from dw_core.training.scenes import Source, make_scene
 from dw_core.training.warper import collate, loss_2d, loss_3d, motion, points, seen
 
@@ -16,8 +15,8 @@ J = 17
 
 
 @pytest.fixture(scope="module")
-def source(data, exact_detector):
-    return Source(load_clips(data, ["one"], "h36m17", {}), exact_detector, [], 32)
+def source(clips, exact_detector):
+    return Source(clips, exact_detector, [], 32)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +122,9 @@ def test_less_certain_views_count_less_in_space(batch):
 
 def test_the_papers_warper_starts_as_the_identity_and_learns(source):
     batch = make_batch(source, [(9, 0)])
-    some = replace(batch, **{k: getattr(batch, k)[:2] for k in ("difference", "raw", "cells", "truth", "weight")})
+    some = replace(
+        batch, **{k: getattr(batch, k)[:2] for k in ("difference", "raw", "cells", "truth", "weight")}
+    )
     network = PaperWarper(J).eval()
     move, keep = motion(network, some)
     known = some.weight > 0
