@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ B = TypeVar("B")
 Seed = tuple[int, ...]
 Write = Callable[[str, float, int], None]
 BEST = "best.safetensors"
+TENSORBOARD = "run `.venv/bin/pip install -r requirements/train.txt`"
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
 
@@ -48,7 +50,7 @@ class Task(Protocol[B]):
         """The batch that scenes of these seeds give."""
 
     def loss(self, batch: B, device: torch.device) -> Tensor:
-        """The network's loss () on a batch, the mean over its scenes."""
+        """The network's loss (one number) on a batch, the mean over its scenes."""
 
     def validate(self, device: torch.device) -> float:
         """How bad the network is on other subjects, in one number."""
@@ -115,7 +117,10 @@ def train(
     state = _begin(task, config, out, optimiser)
     reason = _reason(config, state, 0.0)
     began = time.monotonic()
-    with _log(out, ranks.first) as write, bar("training", config.steps, progress and ranks.first) as advance:
+    with (
+        _log(out, state.step, ranks.first, progress) as write,
+        bar("training", config.steps, progress and ranks.first) as advance,
+    ):
         advance(state.step)
         for step, batch in [] if reason else _batches(task, config, ranks, state.step):
             loss = _step(task, batch, optimiser, learning_rate(config, step), ranks, config)
@@ -215,12 +220,15 @@ def _reason(config: TrainingConfig, state: Checkpoint, seconds: float) -> str:
 
 
 @contextmanager
-def _log(out: Path, first: bool) -> Iterator[Write]:
-    """Writes values to TensorBoard's log in `out`, if there is TensorBoard."""
-    if not first or importlib.util.find_spec("tensorboard") is None:
+def _log(out: Path, start: int, first: bool, progress: bool) -> Iterator[Write]:
+    """Writes values to TensorBoard's log in `out`, from step `start` on, if there is TensorBoard."""
+    there = importlib.util.find_spec("tensorboard") is not None
+    if first and progress and not there:
+        print(f"no log for TensorBoard, it is not installed: {TENSORBOARD}", file=sys.stderr)
+    if not (first and there):
         yield lambda name, value, step: None
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(out)) as writer:
+    with SummaryWriter(str(out), purge_step=start) as writer:  # type: ignore[no-untyped-call]
         yield writer.add_scalar

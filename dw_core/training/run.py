@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from dw_core.data.splits import load_splits
-from dw_core.fusion.torch_weights import network_of
 from dw_core.fusion.weights import load_weights
 from dw_core.training import evaluate
 from dw_core.training.config import load_config
@@ -21,6 +20,7 @@ RESULT = "result.json"
 def train_warper(config: Path, data: Path, out: Path, resume: bool, progress: bool) -> None:
     """Train a Warper and say how good its best weights are: best.safetensors and result.json in `out`.
     Raises DwError for bad input."""
+    command = f"dw train warper --config {config} --out {out}"
     settings = load_config(config)
     splits = load_splits(config.parent / settings.splits)
     with ranks() as here:
@@ -33,8 +33,12 @@ def train_warper(config: Path, data: Path, out: Path, resume: bool, progress: bo
         if not (out / BEST).exists():
             print(f"there are no weights yet: the first validation is after {settings.validate_every} steps")
             return
-        best = network_of(load_weights(out / BEST)).to(here.device)
-        result = {"config": json.loads(settings.to_json()), "data_sha256": task.data, "steps": outcome.steps}
-        result |= {"reason": outcome.reason} | evaluate.judge(task.validation, best, here.device)
+        about = load_weights(out / BEST).about
+        result = {
+            "command": command,
+            "config": json.loads(about["config"]),
+            "data_sha256": about["data_sha256"],
+        }
+        result |= {"steps": int(about["steps"]), **json.loads(about["validation"])}
         (out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
         print(evaluate.text(result))

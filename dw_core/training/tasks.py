@@ -76,7 +76,7 @@ class WarperTask:
         return one
 
     def loss(self, batch: Batch, device: torch.device) -> Tensor:
-        """Loss () in the maps plus `weight_3d` times that in space."""
+        """Loss (one number) in the maps plus `weight_3d` times that in space."""
         batch = on_device(batch, device)
         move, keep = (one.float() for one in motion(self.network, batch))
         loss = loss_2d(self.network, batch, self.config.loss, move)

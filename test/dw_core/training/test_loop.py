@@ -1,5 +1,6 @@
 """The loop on a task that is quick, and a Warper's training killed and gone on with."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -115,6 +116,24 @@ def test_it_stops_when_the_time_is_over_and_goes_on(line, tmp_path):
     assert train(task, line, tmp_path, ALONE, resume=True).steps == 40
     train(whole, line, tmp_path / "whole", ALONE, resume=False)
     assert torch.equal(weights(task), weights(whole))
+
+
+def test_without_tensorboard_it_says_so_and_trains(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    outcome = train(Line(), replace(line, steps=2), tmp_path, ALONE, resume=False, progress=True)
+    assert outcome.steps == 2
+    shown = capsys.readouterr().err
+    assert "not installed: run `.venv/bin/pip install -r requirements/train.txt`" in shown
+    assert "loss" in shown and "2/2" in shown
+
+
+def test_with_tensorboard_losses_are_logged(line, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(Line(), line, tmp_path, ALONE, resume=False)
+    log = EventAccumulator(str(tmp_path)).Reload()
+    assert len(log.Scalars("loss")) == 40 and [one.step for one in log.Scalars("validation")][:2] == [5, 10]
 
 
 def test_a_folder_with_a_training_is_not_overwritten(line, tmp_path):
