@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "--config", type=Path, required=True, metavar="FILE", help="as config/train/warper.yaml"
         )
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, weights, log")
+        one.add_argument("--joint-set", help="instead of the configuration's, as h36m17")
         one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
         one.add_argument(
             "--data", type=Path, metavar="DIR", help="folder of the motion capture (default: $DW_DATA)"
@@ -40,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
         os.environ.setdefault(variable, "1")
     from dw_core.training.run import train_warper
 
-    train_warper(args.config, Path(data), args.out, args.resume, not args.quiet)
+    train_warper(args.config, args.joint_set, Path(data), args.out, args.resume, not args.quiet)
     return 0

@@ -37,8 +37,8 @@ def block_text(result: dict[str, Any]) -> str:
     done = result["steps"]
     return "\n\n".join(
         (
-            f"`{result['command']}`: weights after {done} of {config['steps']} steps of {config['scenes']} scenes, "
-            f"motion of SHA-256 `{result['data_sha256'][:16]}`.",
+            f"`{result['command']}`: weights after {done} of {config['steps']} steps of {config['scenes']} "
+            f"scenes, motion of SHA-256 `{result['data_sha256'][:16]}`.",
             "Error in the map, cells:",
             table(["lag, exposures", "views", *METHODS.values()], rows),
             "Error of the points found from all views, mm:",

@@ -220,10 +220,10 @@ def _reason(config: TrainingConfig, state: Checkpoint, seconds: float) -> str:
 
 
 @contextmanager
-def _log(out: Path, start: int, first: bool, progress: bool) -> Iterator[Write]:
+def _log(out: Path, start: int, first: bool, show: bool) -> Iterator[Write]:
     """Writes values to TensorBoard's log in `out`, from step `start` on, if there is TensorBoard."""
     there = importlib.util.find_spec("tensorboard") is not None
-    if first and progress and not there:
+    if show and not there:
         print(f"no log for TensorBoard, it is not installed: {TENSORBOARD}", file=sys.stderr)
     if not (first and there):
         yield lambda name, value, step: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from dw_core.data.splits import load_splits
@@ -17,11 +18,18 @@ from dw_core.training.tasks import WarperTask
 RESULT = "result.json"
 
 
-def train_warper(config: Path, data: Path, out: Path, resume: bool, progress: bool) -> None:
+def train_warper(
+    config: Path, joints: str | None, data: Path, out: Path, resume: bool, progress: bool
+) -> None:
     """Train a Warper and say how good its best weights are: best.safetensors and result.json in `out`.
-    Raises DwError for bad input."""
-    command = f"dw train warper --config {config} --out {out}"
+
+    `joints`: name of a joint set instead of the configuration's. Raises DwError for bad input.
+    """
     settings = load_config(config)
+    command = f"dw train warper --config {config}"
+    if joints is not None:
+        settings = replace(settings, joint_set=joints)
+        command += f" --joint-set {joints}"
     splits = load_splits(config.parent / settings.splits)
     with ranks() as here:
         task = WarperTask(settings, splits, data, progress and here.first)
