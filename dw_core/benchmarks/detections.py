@@ -22,6 +22,9 @@ from dw_core.backends import movenet, network, person_crop
 from dw_core.backends.network import HeatmapNetwork
 from dw_core.backends.person_crop import PersonCrop
 from dw_core.data.footage import Footage, decode_jpeg
+from dw_core.detector import measure
+from dw_core.detector.measure import measure_peaks
+from dw_core.detector.simulate import Peaks
 from dw_core.errors import MediaError
 from dw_core.geometry import camera as lens
 from dw_core.geometry import crop as crops
@@ -37,20 +40,29 @@ from dw_core.types import NS, Float32Array, Heatmaps, ImageFrame, Skeleton2D, Sk
 # Extra looks at the first frame, to close in on the person from the whole image.
 CLOSING_IN = 2
 # What the detections depend on beside images and network.
-SOURCES = (decode, network, movenet, person_crop, crops, lens, tracking, initialise, tracker)
+SOURCES = (decode, network, movenet, person_crop, crops, lens, tracking, initialise, tracker, measure)
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
     """pixels (M, T, J, 2) of the full image, covariance (M, T, J, 2, 2) px^2, confidence (M, T, J), height
     (M, T, J) of the maps' maxima, side (M, T) of the crops in px. A joint that was not seen is NaN with zero
-    confidence."""
+    confidence.
+
+    Of the peaks as `measure_peaks` has them, in parts of the crop's side: corner (M, T, 2) of the crop in px,
+    top and width (M, T, J), second (M, T, J, 2) from the corner, second_height (M, T, J).
+    """
 
     pixels: Array
     covariance: Array
     confidence: Array
     height: Array
     side: Array
+    corner: Array
+    top: Array
+    width: Array
+    second: Array
+    second_height: Array
 
 
 def detect(
@@ -74,11 +86,13 @@ def detect(
 
 
 class _Look(NamedTuple):
-    """What is kept of heatmaps, which are large: the joints, the maxima (J,), the side of the crop in px."""
+    """What is kept of heatmaps (J, n, n), which are large; height (J,): of the maxima."""
 
     joints: Skeleton2D
     height: Float32Array
-    side: float
+    crop: Crop
+    peaks: Peaks
+    n: int
 
 
 def _digest(folder: Path, file: Path) -> str:
@@ -141,7 +155,8 @@ class _Eye:
         self._crop, _ = self._chooser.next(stamp_ns, skeleton, self._last, previous=self._crop)
         seen = Heatmaps(name, stamp_ns, self._crop, self._network.infer(frame, self._crop))
         self._last = seen.joints
-        return _Look(seen.joints, seen.tensor.max((1, 2)), self._crop.side)
+        maps = seen.tensor
+        return _Look(seen.joints, maps.max((1, 2)), self._crop, measure_peaks(maps), maps.shape[-1])
 
 
 def _stacked(rows: Sequence[Sequence[_Look]]) -> Detections:
@@ -155,5 +170,10 @@ def _stacked(rows: Sequence[Sequence[_Look]]) -> Detections:
         covariance=values(lambda seen: seen.joints.covariance),
         confidence=values(lambda seen: seen.joints.confidence),
         height=values(lambda seen: seen.height),
-        side=values(lambda seen: seen.side),
+        side=values(lambda seen: seen.crop.side),
+        corner=values(lambda seen: (seen.crop.left, seen.crop.top)),
+        top=values(lambda seen: seen.peaks.height),
+        width=values(lambda seen: seen.peaks.sigma / seen.n),
+        second=values(lambda seen: (seen.peaks.second + 0.5) / seen.n),
+        second_height=values(lambda seen: seen.peaks.second_height),
     )

@@ -19,16 +19,17 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def refuse_early(args: argparse.Namespace) -> None:
     """That the files of --json and the pictures can be written: now rather than after minutes of work. Raises
     ConfigError."""
-    for option in ("json", "plot", "detector-plot"):
+    for option in ("json", "results", "plot", "detector-plot"):
         path = getattr(args, option.replace("-", "_"), None)
         if path is not None:
             _write(option, path, "", "a")
 
 
-def write_json(args: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Write the file of --json, if there is one. Raises ConfigError."""
-    if args.json is not None:
-        _write("json", args.json, json.dumps(result, indent=2) + "\n", "w")
+def write_json(args: argparse.Namespace, result: dict[str, Any], option: str = "json") -> None:
+    """Write the file of --json, or of another option, if there is one. Raises ConfigError."""
+    path = getattr(args, option)
+    if path is not None:
+        _write(option, path, json.dumps(result, indent=2) + "\n", "w")
 
 
 def _write(option: str, path: Path, text: str, mode: str) -> None:

@@ -26,11 +26,10 @@ ALIKE = {"nose": "face", "eye": "face", "ear": "face", "head": "face"} | {
     "neck": "shoulder", "belly": "hip", "pelvis": "hip"
 }  # fmt: skip
 RANGES = (
-    dict.fromkeys(("swap", "gross", "together", "second_at_partner"), (0.0, 1.0))
-    | dict.fromkeys(("swap_s", "gross_s", "width", "fast_s", "slow_s"), (1e-6, np.inf))
+    dict.fromkeys(("swap", "gross", "together", "second_at_partner", "height_tail"), (0.0, 1.0))
+    | dict.fromkeys(("swap_s", "gross_s", "width", "swap_reach", "fast_s", "slow_s"), (1e-6, np.inf))
     | dict.fromkeys(("spread_along", "spread_across", "tail", "gross_distance"), (0.0, np.inf))
     | dict.fromkeys(("height_spread", "second_spread", "width_spread"), (0.0, np.inf))
-    | {"height_tail": (-1.0, 1.0)}
 )
 
 
@@ -39,38 +38,42 @@ class SeenErrors:
     """Of joints that are visible, or of those that are not.
 
     along: bias along the joint's axis (see `simulate`); apart: bias as a part of the way to the partner;
-    spread_along, spread_across: robust standard deviations; swap, gross: part of the time at the partner's
-    place, and elsewhere; height: median log-odds of the peak; second: median log of the second peak's height
-    over the first's.
+    spread_along, spread_across: robust standard deviations; tail: standard deviation of the log of their
+    scale; height_tail: its correlation with low heights. swap: part of the time at the partner's place where
+    that is just NEAR (see `simulate`), less by a factor of e for every swap_reach beyond; gross: part of the
+    time elsewhere. height: median log-odds of the peak. second, second_spread: median and standard deviation
+    of the log of the second peak's height over the first's.
     """
 
     along: float
     apart: float
     spread_along: float
     spread_across: float
+    tail: float
+    height_tail: float
     swap: float
+    swap_reach: float
     gross: float
     height: float
     second: float
+    second_spread: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class KindErrors:
     """Of one kind of joint.
 
-    shares: parts of the errors' variance that are new in every image, that pass, and that stay. tail:
-    standard deviation of the log of the errors' scale. swap_s, gross_s: mean durations. together: part of
-    the swaps at which both sides swap. gross_distance: mean excess of gross errors over the least.
-    swap_height, gross_height: of such peaks, added to the log-odds. height_spread, second_spread,
-    width_spread: standard deviations. second_at_partner: part of the second peaks that are at the partner's
-    place. width: median standard deviation of peaks; width_by_height: change of its log with the height's
-    log-odds.
+    shares: parts of the errors' variance that are new in every image, that pass, and that stay. swap_s,
+    gross_s: mean durations. together: part of the swaps at which both sides swap. gross_distance: mean excess
+    of gross errors over the least. swap_height, gross_height: of such peaks, added to the log-odds.
+    height_spread: their standard deviation. second_at_partner: part of the second peaks that are at the
+    partner's place. width: median standard deviation of peaks; width_by_height: change of its log with the
+    height's log-odds; width_spread: what is left.
     """
 
     visible: SeenErrors
     occluded: SeenErrors
     shares: tuple[float, float, float]
-    tail: float
     swap_s: float
     gross_s: float
     together: float
@@ -78,7 +81,6 @@ class KindErrors:
     swap_height: float
     gross_height: float
     height_spread: float
-    second_spread: float
     second_at_partner: float
     width: float
     width_spread: float
@@ -90,14 +92,13 @@ class DetectorModel:
     """A network's errors: `kinds` by the names of KINDS.
 
     fast_s, slow_s: how long errors that pass, and that stay, are correlated; height_shares: as `shares`, of
-    heights, widths, scales and second peaks; height_tail: part of the log of the errors' scale that goes with
-    a low height, as a correlation; outside_height: added to the log-odds of what lies beyond the image.
+    heights, widths, scales and second peaks; outside_height: added to the log-odds of what lies beyond the
+    image.
     """
 
     fast_s: float
     slow_s: float
     height_shares: tuple[float, float, float]
-    height_tail: float
     outside_height: float
     kinds: Mapping[str, KindErrors]
 

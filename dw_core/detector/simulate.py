@@ -89,9 +89,14 @@ def simulate(
         for name, values in table.items()
     }
     latent = _latents(model, table["shares"], steps, shape, rng)
-    both = _chain(here["swap"] * here["together"], here["swap_s"], steps, shape, rng)
+    low = here["height_tail"]
+    latent[..., SCALE] = np.sqrt(1 - low**2) * latent[..., SCALE] - low * latent[..., HEIGHT]
     pair = partners(joints)
-    one = here["swap"] * (1 - here["together"]) / np.maximum(1 - here["swap"] * here["together"], 1e-9)
+    beyond = np.maximum(np.linalg.norm(cells[..., pair, :] - cells, axis=-1) / size - NEAR, 0.0)
+    swap = here["swap"] * np.exp(-beyond / here["swap_reach"])
+    common = (swap + swap[..., pair]) / 2 * here["together"]
+    both = _chain(common, here["swap_s"], steps, shape, rng)
+    one = np.maximum(swap - common, 0) / np.maximum(1 - common, 1e-9)
     swapped = _common(both, pair) | _chain(one, here["swap_s"], steps, shape, rng)
     swapped &= pair != np.arange(len(pair))
     gross = _chain(here["gross"], here["gross_s"], steps, shape, rng) & ~swapped
@@ -145,7 +150,10 @@ def _errors(here: dict[str, Array], latent: Array, places: Array, joints: JointS
     bias += here["apart"][..., None] * (places[..., partners(joints), :] - places)
     bias += (here["spread_along"] * scale * latent[..., ALONG])[..., None] * along
     bias += (here["spread_across"] * scale * latent[..., ACROSS])[..., None] * across
-    return bias
+    # what would go beyond NEAR is a gross error, and those are simulated as such
+    far = np.square(bias / NEAR).sum(-1, keepdims=True)
+    near: Array = bias / (1 + far**2) ** 0.25
+    return near
 
 
 def _far(distance: Array, latent: Array) -> Array:
@@ -169,15 +177,17 @@ def _second(
     """Place and height of second peaks: at the joint's own place where the first is elsewhere, else at the
     partner's or somewhere."""
     ratio = np.exp(np.minimum(here["second"] + here["second_spread"] * latent[..., SECOND], -0.05))
-    # the part of a normal that lies below a level is the part of the peaks that are at the partner's
     at_partner = _uniform(latent[..., PLACE.start]) < here["second_at_partner"]
     at_partner &= pair != np.arange(len(pair))
     turn = 2 * np.pi * _uniform(latent[..., PLACE.stop - 1])
-    somewhere = place + 1.6 * DISK_RADIUS_FRACTION * size * np.stack((np.cos(turn), np.sin(turn)), -1)
-    second = np.where(at_partner[..., None], erred[..., pair, :], somewhere)
-    second = np.clip(np.where(lost[..., None], erred, second), 0, size - 1)
-    apart = np.linalg.norm(second - place, axis=-1) > DISK_RADIUS_FRACTION * size
-    return second, np.where((ratio > LEAST_SECOND) & apart, ratio * height, 0.0)
+    least = DISK_RADIUS_FRACTION * size
+    somewhere = place + 1.6 * least * np.stack((np.cos(turn), np.sin(turn)), -1)
+    second = np.where(lost[..., None], erred, erred[..., pair, :])
+    apart = np.linalg.norm(second - place, axis=-1) > least
+    second = np.where((apart & (lost | at_partner))[..., None], second, somewhere)
+    second = np.clip(second, 0, size - 1)
+    there = (ratio > LEAST_SECOND) & (np.linalg.norm(second - place, axis=-1) > least)
+    return second, np.where(there, ratio * height, 0.0)
 
 
 def _uniform(normal: Array) -> Array:
@@ -201,8 +211,6 @@ def _latents(
             before = stays[..., t - 1, None, None] * noise[k, ..., t - 1, :, :]
             noise[k, ..., t, :, :] = before + fresh[..., t - 1, None, None] * noise[k, ..., t, :, :]
     latent: Array = np.einsum("k...,...k->...", noise, np.sqrt(parts), optimize=False)
-    c = -model.height_tail
-    latent[..., SCALE] = c * latent[..., HEIGHT] + np.sqrt(1 - c * c) * latent[..., SCALE]
     return latent
 
 
