@@ -15,7 +15,7 @@ import pytest
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
 from dw_core.errors import ConfigError
-from dw_core.evaluation import demo_report, motion_report, speed_report
+from dw_core.evaluation import demo_report, motion_report, speed_report, warper_report
 from dw_core.evaluation.balance_beam_report import document
 from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
 
@@ -100,6 +100,12 @@ def test_the_results_show_what_was_measured_on_motion_capture(name: str) -> None
     motion, models = (json.loads((ROOT / f"docs/results/{n}.json").read_text()) for n in ("motion", "models"))
     assert block(ROOT / "docs/results.md", name) == motion_report.blocks(motion, models)[name]
     assert set(motion["protocol"]["clips"]).isdisjoint(models["protocol"]["tuned_on"])
+
+
+@pytest.mark.parametrize("joints", ["coco17", "h36m17"])
+def test_the_model_card_shows_what_the_training_measured(joints: str) -> None:
+    result = json.loads((ROOT / f"docs/results/warper_{joints}.json").read_text())
+    assert block(ROOT / "docs/warper.md", f"warper_{joints}") == warper_report.block_text(result)
 
 
 def code_blocks(language: str) -> list[str]:
