@@ -12,7 +12,6 @@ import numpy as np
 
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.methods import dlt_of_seen
-from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array
 from dw_core.skeleton import JointSet
 
@@ -78,6 +77,22 @@ def turned(a: Array, b: Array, weight: Array) -> Array:
 
 
 def mcc(scene: Scene, weights: Path) -> Array:
-    """Poses (T, J, 3) that a trained network puts between key frames. Raises ConfigError: there is none
-    yet."""
-    raise ConfigError(f"method mcc: {weights} cannot be used, no network of this kind has been trained yet")
+    """Poses (T, J, 3) that a trained network puts between key frames: five, and linear between those and the
+    key frames. NaN after the last key frame. Raises AssetError for weights of another network."""
+    from dw_core.training.mcc import between
+
+    M, T = len(scene.rig), len(scene)
+    keys = np.arange(0, T, M)
+    poses = dlt_of_seen(scene.rig, scene.pixels[keys])
+    inside = between(weights, scene.joints, poses[:-1], poses[1:])
+    known = np.concatenate((poses[:-1, None], inside, poses[1:, None]), 1)  # (keys - 1, 7, J, 3)
+    ticks = np.arange(keys[-1])
+    first = ticks // M
+    start, end = scene.stamps_ns[keys[first]], scene.stamps_ns[keys[first + 1]]
+    place = (known.shape[1] - 1) * (scene.stamps_ns[ticks] - start) / (end - start)
+    step = np.minimum(place.astype(int), known.shape[1] - 2)
+    weight = (place - step)[:, None, None]
+    out = np.full(scene.truth.shape, np.nan)
+    out[ticks] = (1 - weight) * known[first, step] + weight * known[first, step + 1]
+    out[keys[-1]] = poses[-1]
+    return out

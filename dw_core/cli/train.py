@@ -9,7 +9,10 @@ from pathlib import Path
 
 from dw_core.errors import ConfigError
 
-TASKS = {"warper": "the Warper of the temporal stage"}
+TASKS = {
+    "warper": "the Warper of the temporal stage",
+    "mcc": "MCC, a peer that puts poses between key frames, for `dw bench motion --mcc`",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, summary in TASKS.items():
         one = tasks.add_parser(name, help=summary, description=f"Train {summary}.")
         one.add_argument(
-            "--config", type=Path, required=True, metavar="FILE", help="as config/train/warper.yaml"
+            "--config", type=Path, required=True, metavar="FILE", help=f"as config/train/{name}.yaml"
         )
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, weights, log")
         one.add_argument("--joint-set", help="instead of the configuration's, as h36m17")
@@ -39,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     # worker processes and torch share the cores; read when numpy is first imported
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    from dw_core.training.run import train_warper
+    from dw_core.training.run import train_network
 
-    train_warper(args.config, args.joint_set, Path(data), args.out, args.resume, not args.quiet)
+    train_network(
+        args.network, args.config, args.joint_set, Path(data), args.out, args.resume, not args.quiet
+    )
     return 0

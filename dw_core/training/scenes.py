@@ -102,7 +102,7 @@ def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
     regular = bool(rng.random() < REGULAR)
     stamps_ns, views = _exposures(len(real), regular, rng)
     motion = source.clips.pick(rng)
-    truth = _moving(motion, stamps_ns / NS, floor_middle(real), rng)
+    truth = moving(motion, stamps_ns / NS, floor_middle(real), rng)
     joints = joint_set(motion.joint_set)
     maps: list[Heatmaps | None] = [None] * len(views)
     for view in range(len(real)):
@@ -136,7 +136,7 @@ def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[Int
     return ns[first], who[first]
 
 
-def _moving(motion: Motion, times_s: Array, middle: Array, rng: np.random.Generator) -> Array:
+def moving(motion: Motion, times_s: Array, middle: Array, rng: np.random.Generator) -> Array:
     """Joints (K, J, 3) at times (K,) of somebody who is there at a random moment of a motion, turned and
     placed at random near a point of the floor."""
     span = float(times_s[-1])
