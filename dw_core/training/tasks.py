@@ -81,7 +81,8 @@ class WarperTask:
         move, keep = (one.float() for one in motion(self.network, batch))
         loss = loss_2d(self.network, batch, self.config.loss, move)
         if self.config.weight_3d:
-            loss = loss + self.config.weight_3d * loss_3d(batch, move, keep)
+            # those that count stand for all
+            loss = loss + self.config.weight_3d * self.config.every_3d * loss_3d(batch, move, keep)
         return loss
 
     def validate(self, device: torch.device) -> float:
