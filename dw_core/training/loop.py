@@ -230,5 +230,5 @@ def _log(out: Path, start: int, first: bool, show: bool) -> Iterator[Write]:
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(out), purge_step=start) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(out), purge_step=start) as writer:
         yield writer.add_scalar

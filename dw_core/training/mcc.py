@@ -95,7 +95,7 @@ class MccTask:
     @torch.no_grad()
     def validate(self, device: torch.device) -> float:
         """The mean distance of joints of other subjects, mm; beside it that of linear interpolation."""
-        seeds = [(0, VALIDATION, number) for number in range(self.config.validation_scenes)]
+        seeds: list[Seed] = [(0, VALIDATION, number) for number in range(self.config.validation_scenes)]
         batch = make_batch(self._others, seeds)
         weight = torch.arange(1, POSES + 1) / (POSES + 1)
         linear = batch.ends[..., :1] * (1 - weight) + batch.ends[..., 1:] * weight

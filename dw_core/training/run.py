@@ -58,5 +58,5 @@ def _of_header(path: Path) -> dict[str, Any]:
     """What the best weights say of themselves."""
     with safe_open(path, framework="numpy") as file:
         about = file.metadata()
-    told = {"steps": int(about["steps"]), "data_sha256": about["data_sha256"]}
-    return told | {"config": json.loads(about["config"])} | json.loads(about["validation"])
+    told: dict[str, Any] = {"steps": int(about["steps"]), "data_sha256": about["data_sha256"]}
+    return told | {"config": json.loads(about["config"]), **json.loads(about["validation"])}
