@@ -229,6 +229,14 @@ def test_worker_processes_change_nothing(data, tiny, tmp_path):
     assert torch.equal(weights(here), weights(workers))
 
 
+@pytest.mark.parametrize("change", [{"loss": "heatmap"}, {"precision": "bfloat16"}, {"weight_3d": 0.0}])
+def test_other_losses_and_precisions_train_too(data, tiny, tmp_path, change):
+    config = replace(tiny, steps=3, validate_every=3, **change)
+    task, plain = trained(data, config, tmp_path / "other"), WarperTask(config, SPLITS, data)
+    assert weights(task).isfinite().all() and (weights(task) - weights(plain)).abs().max() > 1e-4
+    assert all(parameter.dtype == torch.float32 for parameter in task.network.parameters())
+
+
 def test_the_weights_say_what_they_are_and_run_without_torch(data, tiny, tmp_path):
     config = replace(tiny, steps=4, validate_every=4)
     task = trained(data, config, tmp_path)
