@@ -99,13 +99,13 @@ demo: build
 	@$(BIN)/dw fetch
 	@$(BIN)/dw demo --out out/demo
 
-# Motion capture is not part of the project. Some subjects are for choosing constants, others for measuring.
+# Motion capture is not part of the project; config/splits.yaml says what is for training and what for measuring.
+# $(call split,NAME): one file of each of its folders.
 DW_DATA ?= ../shared/data
-MOCAP := $(DW_DATA)/cmu_mocap
-MEASURED := $(patsubst %,$(MOCAP)/%,01/01_01.amc 01/01_05.amc 01/01_09.amc 03 08/08_01.amc 08/08_03.amc 10 \
-	39/39_01.amc 39/39_04.amc 49 55)
-TUNED := $(patsubst %,$(MOCAP)/%,02 05 07/07_01.amc 07/07_03.amc 16/16_15.amc 16/16_21.amc 35/35_12.amc)
-BENCH_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json --seconds 4
+split = $(shell $(BIN)/python -m dw_core.data.splits config/splits.yaml $(DW_DATA) $(1) 1)
+VARIED = $(addprefix $(DW_DATA)/,cmu_mocap/08/08_03.amc cmu_mocap_bvh/indian/07.bvh cmu_mocap_bvh/martial/05.bvh)
+H36M_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json
+BENCH_VARIED = $(BIN)/dw bench motion --motion $(VARIED) --limit-s 4
 
 # Every figure and picture in the documents, made again.
 docs: demo
@@ -113,11 +113,17 @@ docs: demo
 	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
 	@$(BIN)/dw bench nodes --json docs/results/nodes.json > /dev/null
 	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results/nodes.json docs/results.md
-	@$(BIN)/dw bench motion --motion $(MEASURED) $(BENCH_RIG) --tick-ms 5,10,20,40 \
-		--json docs/results/motion.json --plot docs/images/motion.png > /dev/null
-	@$(BIN)/dw bench models --motion $(MEASURED) --tune-on $(TUNED) $(BENCH_RIG) \
+	@$(BIN)/dw bench motion --motion $(call split,test) $(H36M_RIG) --limit-s 8 \
+		--json docs/results/motion.json --plots docs/images > /dev/null
+	@$(BENCH_VARIED) $(H36M_RIG) --tick-ms 5,10,20,40,80 --json docs/results/motion_ticks.json > /dev/null
+	@$(BENCH_VARIED) $(H36M_RIG) --jitter 0,0.1,0.2,0.3 --json docs/results/motion_jitter.json > /dev/null
+	@$(BENCH_VARIED) $(H36M_RIG) --noise none,gaussian:2,gaussian:5,gaussian:10,detector \
+		--json docs/results/motion_noise.json > /dev/null
+	@$(BENCH_VARIED) --rig config/rigs/ring8_vga.yaml --views 2,3,4,6,8 --json docs/results/motion_views.json > /dev/null
+	@$(BIN)/dw bench models --motion $(call split,test) --tune-on $(call split,train) $(H36M_RIG) --seconds 4 \
 		--json docs/results/models.json > /dev/null
-	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results/motion.json docs/results/models.json docs/results.md
+	@$(BIN)/python -m dw_core.evaluation.motion_plots docs/images docs/results/motion_*.json
+	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 

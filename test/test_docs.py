@@ -14,6 +14,7 @@ import pytest
 
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
+from dw_core.data.splits import load_splits
 from dw_core.errors import ConfigError
 from dw_core.evaluation import demo_report, motion_report, speed_report, warper_report
 from dw_core.evaluation.balance_beam_report import document
@@ -95,11 +96,22 @@ def test_the_results_show_what_the_benchmark_measured(name: str) -> None:
     assert block(ROOT / "docs/results.md", name) == speed_report.block_text(name, result)
 
 
-@pytest.mark.parametrize("name", ["motion", "models"])
+MOTION = motion_report.load_results(ROOT / "docs/results")
+
+
+@pytest.mark.parametrize("name", MOTION)
 def test_the_results_show_what_was_measured_on_motion_capture(name: str) -> None:
-    motion, models = (json.loads((ROOT / f"docs/results/{n}.json").read_text()) for n in ("motion", "models"))
-    assert block(ROOT / "docs/results.md", name) == motion_report.blocks(motion, models)[name]
-    assert set(motion["protocol"]["clips"]).isdisjoint(models["protocol"]["tuned_on"])
+    assert block(ROOT / "docs/results.md", name) == motion_report.blocks(MOTION)[name]
+
+
+def test_figures_are_measured_on_clips_for_tests_and_tuned_on_clips_for_training() -> None:
+    folders = load_splits(ROOT / "config/splits.yaml").folders
+    for name, result in MOTION.items():
+        clips = [one["file"] for one in result["sequences"]] if "sequences" in result else []
+        clips += result["protocol"].get("clips", [])
+        assert clips and all(any(f"/{folder}/" in clip for folder in folders["test"]) for clip in clips), name
+    for clip in MOTION["models"]["protocol"]["tuned_on"]:
+        assert any(f"/{folder}/" in clip for folder in folders["train"])
 
 
 @pytest.mark.parametrize("joints", ["coco17", "h36m17"])

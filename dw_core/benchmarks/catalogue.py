@@ -38,12 +38,12 @@ METHODS = {
     "sync_hold": Method("sync", ("causal",), "plain DLT of all views at every M-th tick, held in between"),
     "slerp": Method("sync", ("window",), "bones turned evenly between these"),
     "mcc": Method("sync", ("window",), "a trained network between these", needs="mcc"),
-    "copy": Method("interleaved", BOTH, "plain DLT of every view's newest (window: nearest) maps as they are"),
+    "copy": Method("interleaved", BOTH, "plain DLT of every view's newest (window: nearest) maps"),
     "hold": Method("interleaved", ("causal",), "the same of whole rounds of exposures, held in between"),
     "extrapolate": Method("interleaved", ("causal",), "plain DLT of pixels moved on at their last velocity"),
     "linear": Method("interleaved", ("window",), "plain DLT of pixels between a view's exposures"),
-    "epipolar": Method("interleaved", BOTH, "copy, the maps after spatial fusion"),
-    "warper": Method("interleaved", BOTH, "copy, the maps after spatial fusion and the Warper", needs="warper"),
+    "epipolar": Method("interleaved", BOTH, "copy, its maps after spatial fusion"),
+    "warper": Method("interleaved", BOTH, "the same, the maps after the Warper too", needs="warper"),
     "tracker": Method("interleaved", BOTH, "the tracker, on the joints of the raw fresh maps"),
     "pipeline": Method("interleaved", BOTH, "all stages as users run them"),
 }
@@ -63,7 +63,8 @@ ON_KEYPOINTS: dict[Key, Callable[[Scene], Array]] = {
 
 def keys(names: tuple[str, ...], modes: tuple[Mode, ...]) -> tuple[Key, ...]:
     """The methods in each of their modes, in the order of METHODS."""
-    return tuple((name, mode) for name in METHODS if name in names for mode in METHODS[name].modes if mode in modes)
+    pairs: list[Key] = [(name, mode) for name in METHODS for mode in METHODS[name].modes]
+    return tuple((name, mode) for name, mode in pairs if name in names and mode in modes)
 
 
 def latency_ticks(key: Key, views: int, lag_ticks: int) -> int:
@@ -91,7 +92,9 @@ def estimates(
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
     if any(name == "tracker" for name, _ in wanted):
-        causal, window = methods.track(seen.scene, lag_ticks)
+        # what lies behind the clip's end is not smoothed
+        smoothed = ("tracker", "window") in wanted
+        causal, window = methods.track(seen.scene, lag_ticks if smoothed else len(seen.scene))
         found |= {("tracker", "causal"): causal, ("tracker", "window"): window}
     found |= from_maps(seen, set(wanted), warper, lag_ticks, advance)
     return {key: found[key] for key in wanted if key in found}

@@ -6,12 +6,14 @@ needs the key frame after it. T ticks, M views, J joints.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from dw_core.benchmarks.keypoints import Scene
-from dw_core.benchmarks.methods import dlt_of_seen
+from dw_core.benchmarks.methods import Ticks, dlt_of_seen
+from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array
 from dw_core.skeleton import JointSet
 
@@ -22,14 +24,8 @@ def slerp(scene: Scene) -> Array:
 
     Source: Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985 (for directions).
     """
-    M, T = len(scene.rig), len(scene)
-    keys = np.arange(0, T, M)
-    poses = dlt_of_seen(scene.rig, scene.pixels[keys])
+    keys, poses, between, first, weight = _between_keys(scene)
     out = np.full(scene.truth.shape, np.nan)
-    between = np.arange(keys[-1])
-    first = between // M
-    start, end = scene.stamps_ns[keys[first]], scene.stamps_ns[keys[first + 1]]
-    weight = ((scene.stamps_ns[between] - start) / (end - start))[:, None]
     a, b = poses[first], poses[first + 1]
     for joint, parent in tree(scene.joints):
         if parent < 0:
@@ -39,6 +35,38 @@ def slerp(scene: Scene) -> Array:
             out[between, joint] = out[between, parent] + bone
     out[keys[-1]] = poses[-1]
     return out
+
+
+def mcc(scene: Scene, weights: Path) -> Array:
+    """Poses (T, J, 3) between key frames by MCC, a trained network: of the poses that it gives between two
+    key frames, evenly in time, and these two, the nearest two are joined by lines. NaN as in `slerp`. Raises
+    AssetError for weights that are not its own, ConfigError without torch."""
+    try:
+        network = import_module("dw_core.training.mcc")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"method mcc needs {error.name}: pip install -r requirements/train.txt") from error
+    keys, poses, between, first, weight = _between_keys(scene)
+    given = network.between(weights, scene.joints, poses[:-1], poses[1:])
+    way = np.concatenate((poses[:-1, None], given, poses[1:, None]), 1)
+    place = weight[:, 0] * (way.shape[1] - 1)
+    before = np.minimum(place.astype(np.int64), way.shape[1] - 2)
+    part = (place - before)[:, None, None]
+    out = np.full(scene.truth.shape, np.nan)
+    out[between] = (1 - part) * way[first, before] + part * way[first, before + 1]
+    out[keys[-1]] = poses[-1]
+    return out
+
+
+def _between_keys(scene: Scene) -> tuple[Ticks, Array, Ticks, Ticks, Array]:
+    """Ticks (K,) of the key frames and their poses (K, J, 3); all N ticks before the last one, the number
+    (N,) of the key frame before each, and how far (N, 1) each is from there to the next, 0 to 1."""
+    M = len(scene.rig)
+    keys = np.arange(0, len(scene), M)
+    between = np.arange(keys[-1])
+    first = between // M
+    start, end = scene.stamps_ns[keys[first]], scene.stamps_ns[keys[first + 1]]
+    weight = (scene.stamps_ns[between] - start) / (end - start)
+    return keys, dlt_of_seen(scene.rig, scene.pixels[keys]), between, first, weight[:, None]
 
 
 def tree(joints: JointSet) -> list[tuple[int, int]]:
@@ -73,26 +101,4 @@ def turned(a: Array, b: Array, weight: Array) -> Array:
     v = np.where(even, weight, np.sin(weight * angle) / sine)
     length = (1 - weight) * lengths[0] + weight * lengths[1]
     out: Array = length * (u * a / lengths[0] + v * b / lengths[1])
-    return out
-
-
-def mcc(scene: Scene, weights: Path) -> Array:
-    """Poses (T, J, 3) that a trained network puts between key frames: five, and linear between those and the
-    key frames. NaN after the last key frame. Raises AssetError for weights of another network."""
-    from dw_core.training.mcc import between
-
-    M, T = len(scene.rig), len(scene)
-    keys = np.arange(0, T, M)
-    poses = dlt_of_seen(scene.rig, scene.pixels[keys])
-    inside = between(weights, scene.joints, poses[:-1], poses[1:])
-    known = np.concatenate((poses[:-1, None], inside, poses[1:, None]), 1)  # (keys - 1, 7, J, 3)
-    ticks = np.arange(keys[-1])
-    first = ticks // M
-    start, end = scene.stamps_ns[keys[first]], scene.stamps_ns[keys[first + 1]]
-    place = (known.shape[1] - 1) * (scene.stamps_ns[ticks] - start) / (end - start)
-    step = np.minimum(place.astype(int), known.shape[1] - 2)
-    weight = (place - step)[:, None, None]
-    out = np.full(scene.truth.shape, np.nan)
-    out[ticks] = (1 - weight) * known[first, step] + weight * known[first, step + 1]
-    out[keys[-1]] = poses[-1]
     return out

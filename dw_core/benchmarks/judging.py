@@ -22,9 +22,9 @@ from dw_core.evaluation.metrics import (
     acceleration_errors,
     joint_errors,
     procrustes_align,
+    velocity_errors,
     within,
     within_curve,
-    velocity_errors,
 )
 from dw_core.geometry.camera import Array
 from dw_core.skeleton import H36M17, JointSet
@@ -58,8 +58,8 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, eq=False)
 class Judged(Generic[K]):
-    """Of one clip, by method: errors (N, J) by figure in metres and seconds, NaN where a joint is not compared,
-    and which joints (N, J) it gives."""
+    """Of one clip, by method: errors (N, J) by figure in metres and seconds, NaN where a joint is not
+    compared, and which joints (N, J) it gives."""
 
     joints: JointSet
     errors: dict[K, dict[str, Array]]

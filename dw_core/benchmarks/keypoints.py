@@ -42,9 +42,9 @@ class Noise:
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One clip: truth (T, J, 3) m at stamps (T,) in ns; of every view at every tick pixels (T, M, J, 2), and
-    what the detector claims of them: covariance (T, M, J, 2, 2) px^2, confidence (T, M, J). A view whose joints
-    are all NaN at a tick was not exposed, or saw nobody. Where views take turns, view k mod M fires at tick k.
-    `tick_ns`: the interval as planned; `outside`: fraction of the true pixels beyond the image."""
+    what the detector claims of them: covariance (T, M, J, 2, 2) px^2, confidence (T, M, J). A view whose
+    joints are all NaN at a tick was not exposed, or saw nobody. Where views take turns, view k mod M fires at
+    tick k. `tick_ns`: the interval as planned; `outside`: fraction of the true pixels beyond the image."""
 
     rig: Rig
     joints: JointSet
@@ -62,13 +62,14 @@ class Scene:
     @property
     def exposed(self) -> npt.NDArray[np.bool_]:
         """Which views (T, M) saw something at which tick."""
-        return np.asarray(np.isfinite(self.pixels).any((2, 3)))
+        return np.asarray(np.isfinite(self.pixels).any((2, 3)), dtype=bool)
 
     @property
     def fired(self) -> npt.NDArray[np.bool_]:
         """Which views (T, M) saw something at their own tick, where views take turns."""
         M = len(self.rig)
-        return self.exposed & (np.arange(len(self))[:, None] % M == np.arange(M))
+        turn = np.arange(len(self))[:, None] % M == np.arange(M)
+        return np.asarray(self.exposed & turn)
 
     def stamp_ns(self, tick: int) -> int:
         return int(self.stamps_ns[tick])

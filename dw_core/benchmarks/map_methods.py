@@ -31,7 +31,7 @@ def packaged_warper(joint_set: str) -> Path | None:
 
 def exposures(seen: Simulated, advance: Callable[[int], None]) -> Iterator[Heatmaps]:
     """What the views that fire see, in order; lost exposures are left out."""
-    fired = seen.scene.fired.any(1)
+    fired = np.asarray(seen.scene.fired.any(1))
     for tick in range(len(fired)):
         advance(1)
         if fired[tick]:

@@ -22,7 +22,7 @@ Ticks = npt.NDArray[np.int64]
 def dlt_of_seen(rig: Rig, pixels: Array, weights: Array | None = None) -> Array:
     """Points (T, J, 3) of pixels (T, M, J, 2), the rows of each times weights (T, M, J), by plain linear
     triangulation of the views whose pixel is not NaN; NaN for fewer than two."""
-    seen = np.isfinite(pixels).all(-1)
+    seen = np.asarray(np.isfinite(pixels).all(-1))
     rows = np.where(seen, 1.0 if weights is None else weights, 0.0)
     anywhere = np.stack([camera.K[:2, 2] for camera in rig])[:, None]
     points = dlt(rig, np.where(seen[..., None], pixels, anywhere).swapaxes(1, 2), rows.swapaxes(1, 2))

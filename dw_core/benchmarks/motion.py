@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dw_core.benchmarks.catalogue import METHODS, Key, estimates, keys, latency_ticks
+from dw_core.benchmarks.catalogue import BOTH, METHODS, Key, estimates, keys, latency_ticks
 from dw_core.benchmarks.judging import (
     ALIGNMENT,
-    FIGURES,
     MIN_FRAMES,
     WARM_UP_S,
     Judged,
@@ -49,8 +48,8 @@ SHOWN_S, SHOWN_JOINT = 3.0, "right_wrist"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is run: every combination of ticks, noises, jitters, drops and numbers of views (0: all), with each
-    method in each mode; seconds of each clip at most; the lag of window mode. Raises ConfigError."""
+    """What is run: every combination of ticks, noises, jitters, drops and numbers of views (0: all), with
+    each method in each mode; seconds of each clip at most; the lag of window mode. Raises ConfigError."""
 
     tick_ms: tuple[float, ...] = (20.0,)
     noise: tuple[str, ...] = ("detector",)
@@ -69,16 +68,17 @@ class Settings:
         for name, values in (("tick_ms", self.tick_ms), ("limit_s", [self.limit_s])):
             if not values or not all(np.isfinite(value) and value > 0 for value in values):
                 raise ConfigError(f"{name} is {', '.join(map(str, values)) or 'empty'}, expected more than 0")
-        if not 0 < self.lag_ms <= 1e3 * MAX_LAG_S:
-            raise ConfigError(f"lag_ms is {self.lag_ms}, expected more than 0 and at most {1e3 * MAX_LAG_S:g}")
-        for name, chosen, known in (("method", self.methods, METHODS), ("mode", self.modes, Mode.__args__)):  # type: ignore[attr-defined]
+        most = 1e3 * MAX_LAG_S
+        if not 0 < self.lag_ms <= most:
+            raise ConfigError(f"lag_ms is {self.lag_ms}, expected more than 0 and at most {most:g}")
+        for name, chosen, known in (("method", self.methods, tuple(METHODS)), ("mode", self.modes, BOTH)):
             if unknown := [one for one in chosen if one not in known]:
                 raise ConfigError(f"unknown {name} '{unknown[0]}', expected some of {', '.join(known)}")
         for one in itertools.product(self.noise, self.jitter, self.drops):
             Disturbance(noise=one[0], jitter=one[1], drops=one[2], seed=self.seed)
         if not keys(self.methods, self.modes):
             raise ConfigError(
-                f"methods {', '.join(self.methods)} have no mode {', '.join(self.modes)}, expected one or more"
+                f"methods {', '.join(self.methods)} have no mode {', '.join(self.modes)}, expected one"
             )
 
 
@@ -127,13 +127,14 @@ def combinations(settings: Settings, rig: Rig) -> list[Combination]:
 def measure(
     paths: Sequence[Path], rig: Rig, settings: Settings, command: str, progress: bool
 ) -> dict[str, Any]:
-    """All figures of one run, ready for JSON. Raises MotionError for files, ConfigError when all clips are too
-    short, AssetError for weights."""
+    """All figures of one run, ready for JSON. Raises MotionError for files, ConfigError when all clips are
+    too short, AssetError for weights."""
     runs = combinations(settings, rig)
     motions, same = load_motions(motion_files(paths))
     left_out = [{"file": str(file), "why": f"holds the same as {first}"} for file, first in same.items()]
     clips = {}
     for file, motion in motions.items():
+        require_weights(motion, settings)
         if problem := _too_short(motion, runs, settings):
             left_out.append({"file": str(file), "why": problem})
         else:
@@ -145,11 +146,12 @@ def measure(
     result["protocol"] = protocol(rig, settings)
     result["sequences"] = [_sequence(file, names[file], motion, settings) for file, motion in clips.items()]
     result["left_out"] = left_out
-    result["methods"] = {name: asdict(METHODS[name]) for name in settings.methods}
     result["results"] = []
     # the 2D network of every view, and the stages after it
-    steps = sum(ticks_of(m, run.tick_ns, settings.limit_s) * (run.views + 1) for run in runs for m in clips.values())
-    with bar("ticks", steps, progress) as advance:
+    steps = [
+        (run.views + 1) * ticks_of(m, run.tick_ns, settings.limit_s) for run in runs for m in clips.values()
+    ]
+    with bar("ticks", sum(steps), progress) as advance:
         for run in runs:
             judged: dict[str, Judged[Key]] = {}
             for file, motion in clips.items():
@@ -157,8 +159,25 @@ def measure(
                 if "trajectory" not in result:
                     result["trajectory"] = run.entry() | trajectory(names[file], seen, poses)
             result["results"] += list(_entries(judged, run, settings))
+    ran = {entry["method"] for entry in result["results"]}
+    result["methods"] = {name: asdict(METHODS[name]) for name in METHODS if name in ran}
+    result["without_weights"] = [name for name in settings.methods if METHODS[name].needs and name not in ran]
     result["versions"] = versions()
-    return finite(result)
+    out: dict[str, Any] = finite(result)
+    return out
+
+
+def require_weights(motion: Motion, settings: Settings) -> None:
+    """That a method that was asked for by name has its weights. Raises ConfigError."""
+    if settings.methods == tuple(METHODS):
+        return
+    warper = settings.warper or packaged_warper(motion.joint_set)
+    there = {"warper": warper, "mcc": settings.mcc, None: Path()}
+    for name in settings.methods:
+        if there[METHODS[name].needs] is None:
+            raise ConfigError(
+                f"method {name} has no weights for joints {motion.joint_set}, give --{name} FILE"
+            )
 
 
 def _too_short(motion: Motion, runs: Sequence[Combination], settings: Settings) -> str | None:
@@ -174,7 +193,10 @@ def _too_short(motion: Motion, runs: Sequence[Combination], settings: Settings) 
 def sequence_names(files: Sequence[Path]) -> list[str]:
     """The stem of every file, with its folder's name before it where several have the same."""
     stems = [file.stem for file in files]
-    names = [f.stem if stems.count(f.stem) == 1 and f.stem != POOLED else f"{f.parent.name}/{f.stem}" for f in files]
+    names = []
+    for file, stem in zip(files, stems, strict=True):
+        alone = stems.count(stem) == 1 and stem != POOLED
+        names.append(stem if alone else f"{file.parent.name}/{stem}")
     return [name if names.count(name) == 1 else str(file) for name, file in zip(names, files, strict=True)]
 
 
@@ -216,7 +238,8 @@ def _entries(
     for sequence, clips in (pools | {name: [one] for name, one in judged.items()}).items():
         for key, values in figures(clips).items():
             name, mode = key
-            entry = {"sampling": METHODS[name].sampling, "method": name, "mode": mode, "sequence": sequence}
+            entry: dict[str, Any] = {"sampling": METHODS[name].sampling, "method": name, "mode": mode}
+            entry["sequence"] = sequence
             entry |= run.entry() | values
             entry["latency_ticks"] = latency_ticks(key, run.views, run.lag_ticks(settings.lag_ms))
             entry |= {
@@ -251,14 +274,14 @@ def protocol(rig: Rig, settings: Settings) -> dict[str, Any]:
     return {
         "cameras": [f"{camera.name}, {camera.width}x{camera.height}" for camera in rig],
         "images": "without borders",
-        "heatmaps": f"{CELLS}x{CELLS} per joint, over crops as the system chooses them around the true skeleton "
-        "of the tick before, moved on by its velocity",
+        "heatmaps": f"{CELLS}x{CELLS} per joint, over crops as the system chooses them around the true "
+        "skeleton of the tick before, moved on by its velocity",
         "limit_s": settings.limit_s,
         "part": "the middle of each clip, in the middle of the rig",
         "seed": settings.seed,
         "warm_up_s": WARM_UP_S,
         "lag_ms": settings.lag_ms,
-        "warper": None if settings.warper is None else str(settings.warper),
+        "warper": str(settings.warper or "the package's, where it has weights for the joints"),
         "alignment": ALIGNMENT,
         "average": "all joints of all ticks that every method gives that gives any",
         "coverage": "part of the joints of the judged ticks that a method gives",

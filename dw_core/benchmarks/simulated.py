@@ -20,7 +20,7 @@ from dw_core.detector.draw import draw
 from dw_core.detector.model import load_model
 from dw_core.detector.simulate import Peaks, self_occlusion, simulate
 from dw_core.errors import ConfigError
-from dw_core.geometry.camera import Array, Rig, project
+from dw_core.geometry.camera import Array, Camera, Rig, project, to_camera, undistort
 from dw_core.geometry.crop import Crop, crop_around, full_frame_crop, still_fits
 from dw_core.heatmaps.decode import decode
 from dw_core.heatmaps.render import render_gaussians
@@ -32,6 +32,8 @@ MARGIN = 1.25  # of a crop around a person, as the system chooses it
 SIGMA_CELLS = 1.27  # the width of the default network's peaks, for noise that says nothing of it
 # A tick comes at most this part of a tick early or late, whatever the jitter: ticks keep their order.
 MOST_JITTER = 0.45
+# Of a point in the normalised image: where the lens model has folded over, it is off by far more.
+MOST_LENS_ERROR = 1e-4
 # Ticks that are drawn at once: the maps then stay in the caches.
 BATCH = 8
 
@@ -73,7 +75,8 @@ class Disturbance:
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A clip as keypoints (`scene`), and by view and tick the crops and peaks that its maps are drawn from."""
+    """A clip as keypoints (`scene`); by view and tick the crops and peaks of its maps, and how these are
+    drawn."""
 
     scene: Scene
     crops: tuple[tuple[Crop, ...], ...]
@@ -84,9 +87,7 @@ class Simulated:
         """What the view that fires at a tick sees."""
         view = tick % len(self.scene.rig)
         maps = self.draw(_part(self.peaks[view], slice(tick, tick + 1)), CELLS)[0]
-        return Heatmaps(
-            self.scene.rig.names[view], self.scene.stamp_ns(tick), self.crops[view][tick], maps
-        )
+        return Heatmaps(self.scene.rig.names[view], self.scene.stamp_ns(tick), self.crops[view][tick], maps)
 
 
 def _part(peaks: Peaks, ticks: slice) -> Peaks:
@@ -104,7 +105,7 @@ def simulated(
     """The middle of a motion, `limit_s` long at most, on the floor in the middle of a rig. What is random
     depends on the seed and on the motion alone. `advance` is told of the ticks that are done."""
     stamps_ns, truth = placed(motion, rig, tick_ns, limit_s, disturbance)
-    exact = [project(camera, truth) for camera in rig]
+    exact = [projected(camera, truth) for camera in rig]
     crops = tuple(tuple(_crops(rig, view, stamps_ns, truth)) for view in range(len(rig)))
     peaks = tuple(
         _peaks(motion, rig, view, exact[view], crops[view], stamps_ns, truth, disturbance)
@@ -112,10 +113,9 @@ def simulated(
     )
     drawn = draw if disturbance.gaussian_px is None else draw_gaussians
     found = [_decoded(drawn, *of_view, advance) for of_view in zip(peaks, crops, strict=True)]
-    pixels, covariance, confidence = (
-        np.stack([seen[k] for seen in found], 1) for k in range(3)
-    )
+    pixels, covariance, confidence = (np.stack([seen[k] for seen in found], 1) for k in range(3))
     lost = _rng(disturbance, motion, len(rig) + 1).random(pixels.shape[:2]) < disturbance.drops
+    lost |= ~np.isfinite(np.stack(exact, 1)).any((2, 3))  # whom the view cannot see at all
     pixels[lost], covariance[lost], confidence[lost] = np.nan, np.nan, 0.0
     sizes = np.array([(camera.width, camera.height) for camera in rig])[:, None, None]
     inside = ((np.stack(exact) > -0.5) & (np.stack(exact) < sizes - 0.5)).all(-1)
@@ -131,6 +131,15 @@ def draw_gaussians(peaks: Peaks, n: int) -> Float32Array:
     rounds them."""
     maps = render_gaussians(peaks.cells, n, SIGMA_CELLS, peaks.height)
     return messages.from_wire(messages.to_wire(maps))
+
+
+def projected(camera: Camera, points: Array) -> Array:
+    """Pixels (..., 2) of points (..., 3) m; NaN behind the camera, and so far outside of the image that the
+    lens model, which was fitted within it, folds over."""
+    pixels, ahead = project(camera, points), to_camera(camera, points)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs(undistort(camera, pixels) - ahead[..., :2] / ahead[..., 2:]).max(-1, keepdims=True)
+    return np.where(off < MOST_LENS_ERROR, pixels, np.nan)
 
 
 def ticks_of(motion: Motion, tick_ns: int, limit_s: float) -> int:
@@ -166,8 +175,8 @@ def _crops(rig: Rig, view: int, stamps_ns: npt.NDArray[np.int64], truth: Array) 
     known = np.maximum(np.arange(len(truth)) - 1, 0)
     expected = truth[known] + velocity[known] * (stamps_ns - stamps_ns[known])[:, None, None]
     crop = full_frame_crop(camera.width, camera.height)
-    crops = []
-    for pixels in project(camera, expected):
+    crops: list[Crop] = []
+    for pixels in projected(camera, expected):
         if not crops or not still_fits(crop, pixels, MARGIN):
             crop = crop_around(pixels, MARGIN) or crop
         crops.append(crop)

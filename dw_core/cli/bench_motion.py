@@ -67,8 +67,8 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables, write JSON and pictures. Raises DwError for bad input."""
     from dw_core.benchmarks.motion import measure
-    from dw_core.evaluation.motion_report import motion_table
     from dw_core.evaluation.motion_plots import plot_all
+    from dw_core.evaluation.motion_report import motion_table
 
     refuse_early(args)
     result = measure(args.motion, rig(args), settings(args), command(args), progress=not args.quiet)

@@ -23,6 +23,12 @@ def refuse_early(args: argparse.Namespace) -> None:
         path = getattr(args, option.replace("-", "_"), None)
         if path is not None:
             _write(option, path, "", "a")
+    plots = getattr(args, "plots", None)
+    if plots is not None:
+        try:
+            plots.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--plots: {plots} cannot be made ({error.strerror})") from error
 
 
 def write_json(args: argparse.Namespace, result: dict[str, Any], option: str = "json") -> None:

@@ -36,7 +36,7 @@ LIMBS = tuple(
     for a, b in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 )
 # Nobody's limb is: then the file is in another unit.
-LONGEST_LIMB_M = 3.0
+LONGEST_LIMB_M = 5.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,7 +144,10 @@ def estimate(sample: Sample, given: Mapping[str, Any] | None = None) -> dict[str
 def _kind(group: Group) -> dict[str, float]:
     odds, width = normal_odds(group, scaled=False), np.log(group.width)
     near, swapped, gross = group.near & np.isfinite(odds), group.swapped, group.gross
-    slope = float(np.polyfit(odds[near], width[near], 1)[0]) if near.sum() >= FEWEST else np.nan
+    slope = np.nan
+    if near.sum() >= FEWEST:
+        about = odds[near] - odds[near].mean()
+        slope = float((about * width[near]).sum() / max((about**2).sum(), 1e-9))
     rest = width[near] - slope * odds[near]
     told = near & group.able & (group.ratio > SECOND_ASKED)
     rate = _mean(swapped[group.able])

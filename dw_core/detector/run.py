@@ -12,7 +12,7 @@ import numpy as np
 
 from dw_core.backends.movenet import Movenet
 from dw_core.benchmarks.detections import Detections, detect, look
-from dw_core.benchmarks.motion import versions
+from dw_core.benchmarks.judging import versions
 from dw_core.data import assets
 from dw_core.data.footage import Footage
 from dw_core.data.rigs import load_rig

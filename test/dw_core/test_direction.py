@@ -53,15 +53,14 @@ def test_dw_core_imports_no_ros(path: Path) -> None:
 
 
 def test_only_the_command_imports_training() -> None:
-    """What runs does not depend on what trains; a benchmark may, inside of a function."""
+    """What runs does not depend on what trains."""
     others = [path for path in FILES if not module_name(path).startswith("dw_core.training")]
     others += sorted((ROOT / "dw_ros").rglob("*.py"))
     found = {
         str(path.relative_to(ROOT)) for path in others
         if any(name.startswith("dw_core.training") for name in imports(path.read_text()))
     }  # fmt: skip
-    assert found <= {"dw_core/cli/train.py", "dw_core/benchmarks/interpolation.py"}
-    assert "dw_core/cli/train.py" in found
+    assert found == {"dw_core/cli/train.py"}
 
 
 def test_all_of_dw_core_loads_without_torch_and_without_ros() -> None:

@@ -1,5 +1,7 @@
 """Footage through a network, once, with a stand-in for the network's output."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -35,12 +37,19 @@ def test_exact_maps_give_the_true_pixels_in_crops_around_the_person(rig, folder,
     extent = (pixels.max(2) - pixels.min(2)).max(-1)
     ratio = found.side / extent
     assert 1.1 < ratio.min() and ratio.max() < 1.6, "from the first frame on it is close"
+    place = (found.pixels - found.corner[:, :, None]) / found.side[:, :, None, None]
+    assert 0 < place.min() and place.max() < 1
+    np.testing.assert_allclose(found.top, 0.9, atol=0.05)  # its shape is not the Gaussian's
+    assert (found.top >= found.height - 1e-6).all(), "the peak lies between the cells"
+    # nor is its top: a Gaussian's is sharper
+    np.testing.assert_allclose(found.width, 1.2 / 64, rtol=0.3)
+    assert (found.second_height == 0).all()
 
 
 def test_what_was_seen_is_kept_and_not_looked_at_again(rig, folder, weights, truth, exact_network):
     first = detect(folder, rig, weights, lambda _: exact_network(truth), progress=False)
     again = detect(folder, rig, weights, unwanted, progress=False)
-    for name in ("pixels", "covariance", "confidence", "height", "side"):
+    for name in asdict(first):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
 
 

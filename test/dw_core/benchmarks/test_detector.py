@@ -30,7 +30,9 @@ def detections(pixels, confidence=1.0, height=0.8, sigma=SIGMA):
     M, T, J, _ = pixels.shape
     full = np.ones((M, T, J))
     covariance = np.broadcast_to(sigma**2 * np.eye(2), (M, T, J, 2, 2))
-    return Detections(pixels, covariance, confidence * full, height * full, np.full((M, T), SIDE))
+    side, corner = np.full((M, T), SIDE), np.zeros((M, T, 2))
+    peaks = {"top": height * full, "width": 0.02 * full, "second": pixels / SIDE, "second_height": 0 * full}
+    return Detections(pixels, covariance, confidence * full, height * full, side, corner, **peaks)
 
 
 def figures(truth, found):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,16 @@ def test_files_that_hold_no_splits(tmp_path, text):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"s\.yaml: it cannot be read as splits in YAML"):
         load_splits(tmp_path / "s.yaml")
+
+
+def test_files_of_a_split_on_the_terminal(tmp_path):
+    (tmp_path / "a").mkdir()
+    for k in range(3):
+        (tmp_path / f"a/{k}.bvh").write_text("")
+    (tmp_path / "s.yaml").write_text("splits: {train: [a]}")
+    command = [sys.executable, "-m", "dw_core.data.splits", tmp_path / "s.yaml", tmp_path, "train"]
+    for more, names in (([], "012"), (["1"], "1")):
+        done = subprocess.run(
+            [*command, *more], cwd=CONFIG.parents[1], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == [str(tmp_path / f"a/{name}.bvh") for name in names]

@@ -14,6 +14,8 @@ from dw_core.evaluation.metrics import (
     relative_mad,
     reprojection_errors,
     velocity_errors,
+    within,
+    within_curve,
 )
 from dw_core.geometry.camera import project
 
@@ -94,3 +96,20 @@ def test_velocity_and_acceleration_errors(person):
     expected = np.zeros((5, 17))
     expected[2:4, 5] = 0.2
     np.testing.assert_allclose(velocity_errors(jump, truth, 0.1), expected, atol=1e-12)
+
+
+def test_rates_at_irregular_times(person):
+    times = np.array([0.0, 0.1, 0.3, 0.35, 0.5])
+    truth = np.tile(person, (5, 1, 1))
+    moving = truth + (times * 2.0)[:, None, None] * (1.0, 0.0, 0.0)
+    np.testing.assert_allclose(velocity_errors(moving, truth, times), 2.0)
+    np.testing.assert_allclose(acceleration_errors(moving, truth, times), 0.0, atol=1e-9)
+    falling = truth + (times**2)[:, None, None] * (0.0, 0.0, 3.0)
+    np.testing.assert_allclose(acceleration_errors(falling, truth, times), 6.0)
+
+
+def test_parts_of_joints_within_limits():
+    errors = np.array([0.0, 0.005, 0.0051, 0.15, 0.1501, 1.0, np.nan])
+    np.testing.assert_array_equal(within(errors, 0.15), [1, 1, 1, 1, 0, 0, np.nan])
+    expected = [31 / 31, 30 / 31, 29 / 31, 1 / 31, 0, 0, np.nan]
+    np.testing.assert_allclose(within_curve(errors, 0.15), expected)
