@@ -63,14 +63,13 @@ def clips(data):
 def exact_detector():
     """A simulated network without errors: peaks of one width at the true places."""
     model = load_model()
+    none = dict.fromkeys(("along", "apart", "spread_along", "spread_across", "tail", "swap", "gross"), 0.0)
     kinds = {}
     for name, kind in model.kinds.items():
-        none = {field: 0.0 for field in ("along", "apart", "spread_along", "spread_across", "swap", "gross")}
-        seen = replace(kind.visible, **none, height=2.0, second=-20.0)
+        seen = replace(kind.visible, **none, height=2.0, second=-20.0, second_spread=0.0)
         kinds[name] = replace(
-            kind, visible=seen, occluded=seen, tail=0.0, height_spread=0.0, second_spread=0.0,
-            width_spread=0.0, width_by_height=0.0,
-        )  # fmt: skip
+            kind, visible=seen, occluded=seen, height_spread=0.0, width_spread=0.0, width_by_height=0.0
+        )
     return replace(model, kinds=kinds)
 
 
