@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo detector docs gpu rendered test colcon clean distclean FORCE
+.PHONY: help build demo detector docs gpu rendered warper test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -43,6 +43,8 @@ help:
 	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'
 	@echo '                 in out/rendered; make rendered SCENES="walk_08 jump_01" takes fewer; goes on where it was'
 	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
+	@echo 'make warper      train the Warpers on motion capture in DW_DATA (half an hour), and docs/warper.md from it; goes'
+	@echo '                 on where it was'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
@@ -158,6 +160,15 @@ ifeq ($(ROS_DISTRO),jazzy)
 endif
 	$(BIN)/dw fetch
 	$(BIN)/python -m pytest $(if $(filter jazzy,$(ROS_DISTRO)),test,test/dw_ros)
+
+warper: export DW_DATA := $(abspath $(DW_DATA))
+warper: build $(VENV)/.test-dependencies
+	@for joints in coco17 h36m17; do \
+		$(BIN)/dw train warper --config config/train/warper.yaml --joint-set $$joints --out out/warper_$$joints --resume; \
+		cp out/warper_$$joints/best.safetensors dw_core/fusion/warper_$$joints.safetensors; \
+		cp out/warper_$$joints/result.json docs/results/warper_$$joints.json; \
+		$(BIN)/python -m dw_core.evaluation.warper_report docs/results/warper_$$joints.json docs/warper.md; \
+	done
 
 # torch of requirements/train.txt must be a CUDA build; without one, or without a GPU, it stops and says so.
 gpu: build $(VENV)/.test-dependencies

@@ -22,7 +22,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["dw_core*", "dw_ros*"]),
-    package_data={"dw_core": ["**/*.json", "**/*.yaml", "**/*.npz"]},
+    package_data={"dw_core": ["**/*.json", "**/*.yaml", "**/*.npz", "**/*.safetensors"]},
     install_requires=requirements("base"),
     extras_require={"train": requirements("train"), "gpu": requirements("train")},
     entry_points={

@@ -17,7 +17,7 @@ from dw_core.data import messages
 from dw_core.data.splits import load_splits
 from dw_core.detector import report as detector_report
 from dw_core.errors import ConfigError
-from dw_core.evaluation import demo_report, motion_report, speed_report
+from dw_core.evaluation import demo_report, motion_report, speed_report, warper_report
 from dw_core.evaluation.balance_beam_report import document
 from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
 
@@ -120,6 +120,12 @@ def test_figures_are_measured_on_clips_for_tests_and_tuned_on_clips_for_training
 @pytest.mark.parametrize("name", DETECTOR_BLOCKS)
 def test_figures_of_the_simulated_network_are_those_of_the_fit(name: str) -> None:
     assert block(ROOT / "docs/detector.md", name) == DETECTOR_BLOCKS[name]
+
+
+@pytest.mark.parametrize("joints", ["coco17", "h36m17"])
+def test_the_model_card_shows_what_the_training_measured(joints: str) -> None:
+    result = json.loads((ROOT / f"docs/results/warper_{joints}.json").read_text())
+    assert block(ROOT / "docs/warper.md", f"warper_{joints}") == warper_report.block_text(result)
 
 
 def code_blocks(language: str) -> list[str]:

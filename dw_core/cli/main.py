@@ -17,6 +17,7 @@ COMMANDS = {
     "fetch": ("dw_core.cli.fetch", "download the demo footage and the network weights, with checksums"),
     "render": ("dw_core.cli.render", "render a scene: images of every camera, with the truth beside them"),
     "bench": ("dw_core.cli.bench", "measure what the stages cost, and how well motion is tracked"),
+    "train": ("dw_core.cli.train", "train the Warper, or a peer of it, on motion capture"),
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
 }

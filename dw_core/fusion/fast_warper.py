@@ -59,6 +59,11 @@ class FastWarper(nn.Module):
         seconds = (LAG_SCALE * lag)[:, None].expand_as(height)
         scalars = torch.stack((seconds, height, expected[..., 0], expected[..., 1], known.to(raw.dtype)), -1)
         patches = torch.cat((_around(raw, peak), _around(difference, peak)), -1)
+        return self.motion_of(patches, scalars, w, h)
+
+    def motion_of(self, patches: Tensor, scalars: Tensor, w: int, h: int) -> tuple[Tensor, Tensor]:
+        """What `motion` says of maps w x h cells, from what the network sees of them: the surroundings
+        (N, J, 2 * 13 * 13) of the peaks and scalars (N, J, 5), as fast_warper_cpu.inputs makes them."""
         x = functional.relu(self.patch(patches) + self.scalars(scalars) + self.joint)
         x = functional.relu(x + self.mix(self.neighbours @ x))
         out = self.out(functional.relu(self.hidden(x)))

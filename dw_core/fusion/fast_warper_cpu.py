@@ -83,12 +83,7 @@ class FastWarperCpu:
         """Displacements (N, J, 2) in cells, x before y, and the part (N, J) of the height to keep."""
         a = self._arrays
         h, w = raw[0].shape[1:]
-        patches, heights = _surroundings(fused, raw)
-        scalars = np.empty((*velocity.shape[:2], SCALARS), dtype=np.float32)
-        scalars[..., 0] = LAG_SCALE * lag_s[:, None]
-        scalars[..., 1] = heights
-        scalars[..., 2:4] = velocity * lag_s[:, None, None] * MOTION_SCALE
-        scalars[..., 4] = (velocity != 0).any(-1)
+        patches, scalars = inputs(fused, raw, lag_s, velocity)
         x = patches @ a["patch.weight"] + a["patch.bias"] + scalars @ a["scalars.weight"] + a["joint"].T
         x = np.maximum(x, 0)
         x = np.maximum(x + (a["neighbours"].T @ x) @ a["mix.weight"] + a["mix.bias"], 0)
@@ -100,6 +95,20 @@ class FastWarperCpu:
 
 def _sigmoid(x: Float32Array | float) -> Float32Array:
     return np.asarray(1 / (1 + np.exp(-np.maximum(x, -80.0))), dtype=np.float32)
+
+
+def inputs(
+    fused: Sequence[Float32Array], raw: Sequence[Float32Array], lag_s: Array, velocity: Array
+) -> tuple[Float32Array, Float32Array]:
+    """All that the network sees of N views' maps (J, h, w), lags (N,) s and velocities (N, J, 2) cells/s:
+    the surroundings (N, J, 2 * 13 * 13) of the peaks, and scalars (N, J, 5)."""
+    patches, heights = _surroundings(fused, raw)
+    scalars = np.empty((*velocity.shape[:2], SCALARS), dtype=np.float32)
+    scalars[..., 0] = LAG_SCALE * lag_s[:, None]
+    scalars[..., 1] = heights
+    scalars[..., 2:4] = velocity * lag_s[:, None, None] * MOTION_SCALE
+    scalars[..., 4] = (velocity != 0).any(-1)
+    return patches, scalars
 
 
 def _surroundings(

@@ -67,10 +67,10 @@ class TemporalFusion:
         """The set at stage TEMPORAL: every view but the fresh one has its RAW map (J, h, w) warped, led by
         fused - raw, by the lag as measured, and by what the view saw before. Raises ConfigError when the
         number of joints is not the weights'."""
-        stale = [view for view in dense.views if view.view != dense.fresh]
         if self._warper is None:
             return replace(dense, stage=Stage.TEMPORAL)
-        self._remember(dense)
+        self.state = remember(self.state, dense)
+        stale, lag_s, velocity = stale_views(self.state, dense)
         if not stale:
             return replace(dense, stage=Stage.TEMPORAL)
         if stale[0].raw.shape[0] != len(self._joints):
@@ -78,33 +78,41 @@ class TemporalFusion:
                 f"the Warper's weights are for {len(self._joints)} joints, "
                 f"the heatmaps have {stale[0].raw.shape[0]}"
             )
-        warped = self._warper(
-            [view.tensor for view in stale],
-            [view.raw for view in stale],
-            np.array([dense.target_ns - view.source_stamp_ns for view in stale]) / NS,
-            np.stack([self._velocity(view) for view in stale]),
-        )
+        warped = self._warper([v.tensor for v in stale], [v.raw for v in stale], lag_s, velocity)
         done = {view.view: replace(view, tensor=tensor) for view, tensor in zip(stale, warped, strict=True)}
         return replace(dense, views=tuple(done.get(v.view, v) for v in dense.views), stage=Stage.TEMPORAL)
 
-    def _remember(self, dense: DenseSet) -> None:
-        seen = dict(self.state.seen)
-        for view in dense.views:
-            known = seen.get(view.view, ())
-            if not known or known[-1].stamp_ns != view.source_stamp_ns:
-                before = (one for one in known if one.stamp_ns < view.source_stamp_ns)
-                seen[view.view] = (*before, view.seen.joints)[-2:]
-        self.state = TemporalState(seen)
 
-    def _velocity(self, view: DenseView) -> Array:
-        """How the view saw its joints move (J, 2) from its map before, cells/s; 0 where unknown."""
-        *before, now = self.state.seen[view.view]
-        if not before or now.stamp_ns - before[0].stamp_ns > MAX_GAP_NS:
-            return np.zeros(now.pixels.shape)
-        cells_per_pixel = view.raw.shape[-1] / view.crop.side
-        seconds = (now.stamp_ns - before[0].stamp_ns) / NS
-        velocity: Array = (now.pixels - before[0].pixels) * (cells_per_pixel / seconds)
-        return np.nan_to_num(velocity)
+def remember(state: TemporalState, dense: DenseSet) -> TemporalState:
+    """What is remembered once a dense set has been seen too."""
+    seen = dict(state.seen)
+    for view in dense.views:
+        known = seen.get(view.view, ())
+        if not known or known[-1].stamp_ns != view.source_stamp_ns:
+            before = (one for one in known if one.stamp_ns < view.source_stamp_ns)
+            seen[view.view] = (*before, view.seen.joints)[-2:]
+    return TemporalState(seen)
+
+
+def stale_views(state: TemporalState, dense: DenseSet) -> tuple[list[DenseView], Array, Array]:
+    """The N views of a set that are not fresh, and what a Warper is told of each: lag (N,) s, and velocity
+    (N, J, 2) cells/s from what is remembered, this set included; 0 where unknown."""
+    stale = [view for view in dense.views if view.view != dense.fresh]
+    if not stale:
+        return [], np.zeros(0), np.zeros((0, 0, 2))
+    lag_s = np.array([dense.target_ns - view.source_stamp_ns for view in stale]) / NS
+    return stale, lag_s, np.stack([_velocity(view, state.seen[view.view]) for view in stale])
+
+
+def _velocity(view: DenseView, seen: tuple[Skeleton2D, ...]) -> Array:
+    """How the view saw its joints move (J, 2) from its map before, cells/s; 0 where unknown."""
+    *before, now = seen
+    if not before or now.stamp_ns - before[0].stamp_ns > MAX_GAP_NS:
+        return np.zeros(now.pixels.shape)
+    cells_per_pixel = view.raw.shape[-1] / view.crop.side
+    seconds = (now.stamp_ns - before[0].stamp_ns) / NS
+    velocity: Array = (now.pixels - before[0].pixels) * (cells_per_pixel / seconds)
+    return np.nan_to_num(velocity)
 
 
 def open_warper(weights: WarperWeights) -> Warper:

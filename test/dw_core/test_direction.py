@@ -17,6 +17,7 @@ NEEDS_TORCH = {f"dw_core.fusion.{name}" for name in ("fast_warper", "paper_warpe
 NEEDS_TORCH |= {"dw_core.backends.simple_baseline"}
 NEEDS_TORCH |= {f"dw_core.benchmarks.{name}" for name in ("gpu", "gpu_parity", "gpu_scene")}
 NEEDS_TORCH |= {f"dw_core.tensor.{path.stem}" for path in ROOT.glob("dw_core/tensor/[!_]*.py")}
+NEEDS_TORCH |= {f"dw_core.training.{path.stem}" for path in ROOT.glob("dw_core/training/[!_]*.py")}
 ROS = ("rclpy", "rcl_interfaces", "rosidl_runtime_py", "ament_index_python", "builtin_interfaces", "dw_ros")
 
 
@@ -49,6 +50,17 @@ def test_imports_are_found_wherever_they_stand() -> None:
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_dw_core_imports_no_ros(path: Path) -> None:
     assert [module for module in imports(path.read_text()) if is_ros(module)] == []
+
+
+def test_only_the_command_imports_training() -> None:
+    """What runs does not depend on what trains."""
+    others = [path for path in FILES if not module_name(path).startswith("dw_core.training")]
+    others += sorted((ROOT / "dw_ros").rglob("*.py"))
+    found = {
+        str(path.relative_to(ROOT)) for path in others
+        if any(name.startswith("dw_core.training") for name in imports(path.read_text()))
+    }  # fmt: skip
+    assert found == {"dw_core/cli/train.py"}
 
 
 def test_all_of_dw_core_loads_without_torch_and_without_ros() -> None:

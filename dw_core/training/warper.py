@@ -1,0 +1,166 @@
+"""Training of a Warper: batches of stale views, and how far its maps' joints are from the truth.
+
+A map that is moved as a whole has its joints moved by as much, so the fast Warper is trained on what it sees
+of the maps alone, and no map is drawn. N stale views, J joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dw_core.fusion.fast_warper import FastWarper
+from dw_core.fusion.fast_warper_cpu import inputs
+from dw_core.fusion.paper_warper import PaperWarper
+from dw_core.tensor.camera import stack_rig
+from dw_core.tensor.heatmaps import decode, render_gaussians
+from dw_core.tensor.triangulation import triangulate
+from dw_core.training.losses import position_loss
+from dw_core.training.scenes import Scene
+from dw_core.types import Float32Array
+
+# What a cell covers on a person: the scale at which an error in space counts as one in the map.
+CELL_M = 0.035
+# The width of the peaks that maps are compared with.
+SIGMA_CELLS = 1.3
+
+Network = FastWarper | PaperWarper
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N stale views of some scenes: what the fast Warper sees of them, patches (N, J, 338) and scalars
+    (N, J, 5); lag (N,) s, velocity (N, J, 2); the maps fused - raw and raw (N, J, n, n), empty where they are
+    not needed; cells (N, J, 2) as decoded, truth (N, J, 2), weights (N, J) that sum to 1;
+    cells of a map's side, `size`; and the scenes, without their maps, and which of them count in space."""
+
+    patches: Tensor
+    scalars: Tensor
+    lag: Tensor
+    velocity: Tensor
+    difference: Tensor
+    raw: Tensor
+    cells: Tensor
+    truth: Tensor
+    weight: Tensor
+    size: int
+    scenes: tuple[Scene, ...]
+    in_space: tuple[bool, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One scene as a Warper sees it: patches (N, J, 338) and scalars (N, J, 5), and whether its points count
+    in the loss. Without `maps` it is a twentieth of the scene."""
+
+    scene: Scene
+    patches: Float32Array
+    scalars: Float32Array
+    maps: bool
+    in_space: bool
+
+
+def seen(scene: Scene, maps: bool = False, in_space: bool = True) -> Seen:
+    """A scene as a Warper sees it; its maps are kept if `maps`."""
+    patches, scalars = inputs(scene.fused, scene.raw, scene.lag_s, scene.velocity)
+    return Seen(scene if maps else replace(scene, raw=(), fused=()), patches, scalars, maps, in_space)
+
+
+def collate(scenes: Sequence[Seen]) -> Batch:
+    """The stale views (N, ...) of some scenes. Every scene has the same share of the loss."""
+    weights = []
+    for one in scenes:
+        known = one.scene.inside & np.isfinite(one.scene.cells).all(-1)
+        weights.append(known / (max(known.sum(), 1) * len(scenes)))
+    raw = _joined([np.stack(one.scene.raw) for one in scenes if one.maps])
+    fused = _joined([np.stack(one.scene.fused) for one in scenes if one.maps])
+    return Batch(
+        patches=_joined([one.patches for one in scenes]),
+        scalars=_joined([one.scalars for one in scenes]),
+        lag=_joined([one.scene.lag_s for one in scenes]),
+        velocity=_joined([one.scene.velocity for one in scenes]),
+        difference=fused - raw,
+        raw=raw,
+        cells=_joined([one.scene.cells for one in scenes]),
+        truth=_joined([one.scene.truth for one in scenes]),
+        weight=_joined(weights),
+        size=scenes[0].scene.size,
+        scenes=tuple(replace(one.scene, raw=(), fused=()) for one in scenes),
+        in_space=tuple(one.in_space for one in scenes),
+    )
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32)) if parts else torch.empty(0)
+
+
+def motion(network: Network, batch: Batch) -> tuple[Tensor, Tensor]:
+    """How the network moves the batch's joints (N, J, 2), cells, and the part (N, J) of the height that it
+    keeps."""
+    if isinstance(network, FastWarper):
+        return network.motion_of(batch.patches, batch.scalars, batch.size, batch.size)
+    warped = network(batch.difference, batch.raw)
+    height = batch.raw.flatten(2).amax(-1).clamp(min=1e-6)
+    keep = warped.flatten(2).amax(-1) / height
+    return decode(warped).places - batch.cells, keep.clamp(min=1e-3)
+
+
+def loss_2d(network: Network, batch: Batch, kind: str, move: Tensor) -> Tensor:
+    """Loss () in the maps: of positions that moved by `move` (N, J, 2), or `heatmap`, the squared difference
+    of the maps from Gaussians at the truth, as high as the peaks were, summed over a map."""
+    if kind != "heatmap":
+        known = (batch.weight > 0)[..., None]
+        error = torch.where(known, batch.cells + move - batch.truth, 0.0)  # no NaN, nor a gradient of it
+        return torch.sum(position_loss(kind, error) * batch.weight)
+    if isinstance(network, FastWarper):
+        warped = network(batch.difference, batch.raw, batch.lag, batch.velocity)
+    else:
+        warped = network(batch.difference, batch.raw)
+    height = batch.raw.flatten(2).amax(-1)
+    truth = render_gaussians(batch.truth, batch.size, SIGMA_CELLS, height)
+    return torch.sum(((warped - truth) ** 2).sum((-2, -1)) * batch.weight)
+
+
+def points(scene: Scene, move: Tensor, keep: Tensor) -> Tensor:
+    """Points (T, J, 3) m from a scene's views, the stale ones' joints moved by `move` (N, J, 2) cells and
+    as much less certain as their peaks, `keep` (N, J), are lower. NaN where there are none."""
+    pixels, covariance, confidence, cell_px, target, view = (
+        torch.from_numpy(one).to(move.device)
+        for one in (scene.pixels, scene.covariance, scene.confidence, scene.cell_px, *scene.at.T)
+    )
+    at = target, view
+    pixels = pixels.index_put(at, pixels[at] + move.double() * cell_px[:, None, None])
+    covariance = covariance.nan_to_num(1.0)  # of what has no confidence: else its gradient would be NaN
+    covariance = covariance.index_put(at, covariance[at] / keep.double()[..., None, None])
+    rays = [one.transpose(1, 2) for one in (pixels, covariance, confidence)]
+    return triangulate(stack_rig(scene.rig, move.device), *rays).points
+
+
+def loss_3d(batch: Batch, move: Tensor, keep: Tensor) -> Tensor:
+    """Robust loss () of the points found with moved joints (N, J, 2), every scene's mean with its share, of
+    those that count; an error of CELL_M counts as one cell. Joints that cannot be found are left out."""
+    total, stop = move.new_zeros(()), 0
+    for scene, counts in zip(batch.scenes, batch.in_space, strict=True):
+        start, stop = stop, stop + len(scene.at)
+        if not counts:
+            continue
+        found = points(scene, move[start:stop], keep[start:stop])
+        error = (found - torch.from_numpy(scene.points).to(move.device)) / CELL_M
+        known = error.isfinite().all(-1)
+        loss = position_loss("barron", torch.where(known[..., None], error, 0.0))
+        total = total + (loss * known).sum().to(move.dtype) / known.sum().clamp(min=1)
+    return total / len(batch.scenes)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on a device."""
+    moved: dict[str, Any] = {
+        name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)
+    }
+    return replace(batch, **moved)
