@@ -144,6 +144,7 @@ detector: build
 	@for scene in out/training/??.yaml; do $(BIN)/dw render $$scene --out $${scene%.yaml}; done
 	@$(BIN)/python -m dw_core.detector.fit out/training/?? --json dw_core/detector/movenet.json \
 		--results docs/results/detector.json --plot docs/images/detector.png > /dev/null
+	@$(BIN)/python -m dw_core.benchmarks.joint_offsets out/training/?? --json dw_core/backends/movenet_offsets.json
 	@$(BIN)/python -m dw_core.detector.report docs/results/detector.json docs/detector.md
 
 TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)

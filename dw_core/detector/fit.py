@@ -109,8 +109,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--held-out",
         type=int,
-        default=6,
-        help="how many of the last folders are not fitted to (default %(default)s)",
+        default=4,
+        metavar="N",
+        help="one folder in N is not fitted to (default %(default)s)",
     )
     parser.add_argument("--results", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of real beside simulated errors")

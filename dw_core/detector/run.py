@@ -34,26 +34,30 @@ SEED, REPEATS = 1, 4
 
 
 def measure(
-    folders: Sequence[Path], held_out: int, progress: bool = True
+    folders: Sequence[Path], every: int, progress: bool = True
 ) -> tuple[DetectorModel, dict[str, Any]]:
-    """The model of all but the last `held_out` folders, and the figures of both parts, ready for JSON. Raises
+    """The model of all folders but every so many-th, and the figures of both parts, ready for JSON. Raises
     ConfigError, MediaError, CalibrationError and AssetError."""
-    if not 0 < held_out < len(folders):
+    if not 2 <= every <= len(folders):
         raise ConfigError(
-            f"{held_out} of {len(folders)} scenes are to be held out, expected at least one and not all"
+            f"one scene in {every} of {len(folders)} is to be held out, expected 2 to the number of scenes"
         )
     weights = assets.movenet("float32")
     scenes = [_scene(folder, weights, progress) for folder in folders]
-    parts = {"fitted": scenes[:-held_out], "held_out": scenes[-held_out:]}
+    held_out = [k % every == every - 1 for k in range(len(folders))]
+    parts = {
+        "fitted": [scene for scene, out in zip(scenes, held_out, strict=True) if not out],
+        "held_out": [scene for scene, out in zip(scenes, held_out, strict=True) if out],
+    }
     samples = {name: real(part) for name, part in parts.items()}
     model = fit(samples["fitted"], progress)
     result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "network": weights.stem}
-    result["scenes"] = {"fitted": len(folders) - held_out, "held_out": held_out}
+    result["scenes"] = {name: len(part) for name, part in parts.items()}
     for name, sample in samples.items():
         result[name] = {"real": figures(sample), "simulated": figures(_again(model, sample))}
     network = Movenet(weights)
-    pairs = [(folder, found) for folder, (found, _) in zip(folders, scenes, strict=True)]
-    result["profile"] = profiles(pairs[-held_out:], network)
+    pairs = [(f, found) for f, (found, _), out in zip(folders, scenes, held_out, strict=True) if out]
+    result["profile"] = profiles(pairs, network)
     rig = load_rig(RIG)
     footage = Footage.open(assets.footage(), rig.names)
     found = look(rig, footage, network, "joints of the footage", progress)

@@ -148,7 +148,7 @@ def test_scenes_of_different_rates_are_refused(truth):
 def test_the_command_says_in_one_sentence_what_is_wrong(tmp_path, capsys):
     assert fitting.main([str(tmp_path), "--held-out", "1"]) == 2
     assert capsys.readouterr().err == (
-        "dw: 1 of 1 scenes are to be held out, expected at least one and not all\n"
+        "dw: one scene in 1 of 1 is to be held out, expected 2 to the number of scenes\n"
     )
 
 
