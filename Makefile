@@ -41,7 +41,8 @@ help:
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
 	@echo 'make docs        the demo again, and every figure of the documents from it'
 	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'
-	@echo '                 in out/rendered; make rendered SCENES="walk_08 jump_01" takes fewer; goes on where it was'
+	@echo '                 in out/rendered and the documents; goes on where it was; make rendered SCENES="walk_08 jump_01"'
+	@echo '                 takes fewer, and leaves the documents alone'
 	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
 	@echo 'make warper      train the Warpers on motion capture in DW_DATA (half an hour), and docs/warper.md from it; goes'
 	@echo '                 on where it was'
@@ -125,6 +126,8 @@ docs: demo
 		--json docs/results/models.json > /dev/null
 	@$(BIN)/python -m dw_core.evaluation.motion_plots docs/images docs/results/motion_*.json
 	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results docs/results.md
+	@$(BIN)/dw bench footage --rig config/rigs/balance_beam.yaml --json docs/results/footage.json > /dev/null
+	@$(BIN)/python -m dw_core.evaluation.footage_report docs/results/footage.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 
@@ -137,6 +140,12 @@ rendered: build
 	done
 	@$(BIN)/dw bench rendered --footage $(SCENES:%=out/rendered/%) --json out/rendered/results.json \
 		--plot out/rendered/errors.png --detector-plot out/rendered/detector.png
+ifeq ($(origin SCENES),file)
+	@cp out/rendered/results.json docs/results/rendered.json
+	@cp out/rendered/errors.png docs/images/rendered_errors.png
+	@cp out/rendered/detector.png docs/images/rendered_detector.png
+	@$(BIN)/python -m dw_core.evaluation.rendered_report docs/results/rendered.json docs/results.md
+endif
 
 detector: build
 	@$(BIN)/dw fetch
@@ -144,7 +153,8 @@ detector: build
 	@for scene in out/training/??.yaml; do $(BIN)/dw render $$scene --out $${scene%.yaml}; done
 	@$(BIN)/python -m dw_core.detector.fit out/training/?? --json dw_core/detector/movenet.json \
 		--results docs/results/detector.json --plot docs/images/detector.png > /dev/null
-	@$(BIN)/python -m dw_core.benchmarks.joint_offsets out/training/?? --json dw_core/backends/movenet_offsets.json
+	@$(BIN)/python -m dw_core.benchmarks.joint_offsets out/training/?? \
+		--json dw_core/backends/movenet_offsets.json --document docs/detector.md
 	@$(BIN)/python -m dw_core.detector.report docs/results/detector.json docs/detector.md
 
 TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)

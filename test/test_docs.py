@@ -8,16 +8,26 @@ import importlib
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dw_core.benchmarks import joint_offsets
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
 from dw_core.data.splits import load_splits
 from dw_core.detector import report as detector_report
 from dw_core.errors import ConfigError
-from dw_core.evaluation import demo_report, motion_report, speed_report, warper_report
+from dw_core.evaluation import (
+    demo_report,
+    footage_report,
+    motion_report,
+    rendered_report,
+    speed_report,
+    warper_report,
+)
 from dw_core.evaluation.balance_beam_report import document
 from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
 
@@ -120,6 +130,20 @@ def test_figures_are_measured_on_clips_for_tests_and_tuned_on_clips_for_training
 @pytest.mark.parametrize("name", DETECTOR_BLOCKS)
 def test_figures_of_the_simulated_network_are_those_of_the_fit(name: str) -> None:
     assert block(ROOT / "docs/detector.md", name) == DETECTOR_BLOCKS[name]
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "file", "text"),
+    [
+        ("results.md", "footage", "docs/results/footage.json", footage_report.block_text),
+        ("results.md", "rendered", "docs/results/rendered.json", rendered_report.block_text),
+        ("detector.md", "offsets", "dw_core/backends/movenet_offsets.json", joint_offsets.block_text),
+    ],
+)
+def test_blocks_show_what_their_files_hold(
+    document: str, name: str, file: str, text: Callable[[dict[str, Any]], str]
+) -> None:
+    assert block(ROOT / "docs" / document, name) == text(json.loads((ROOT / file).read_text()))
 
 
 @pytest.mark.parametrize("joints", ["coco17", "h36m17"])

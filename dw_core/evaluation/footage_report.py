@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from dw_core.evaluation.documents import fill
 
-NAME = "footage"
 # Title, unit, figure, factor, digits.
 COLUMNS = (
     ("mean", "mm", "reference_mm", 1.0, 1),
@@ -27,20 +27,21 @@ COLUMNS = (
 def footage_table(result: dict[str, Any]) -> str:
     """All figures, with what they mean."""
     lines = [result["command"], ""]
-    lines += [f"{name}: {text}" for name, text in result["protocol"].items()]
-    lines += ["", f"  {'':12}{'':8}{'':12}{'to the reference':>20}{'left-out view':>20}{'worst':>10}"]
-    lines.append(f"  {'':12}{'':8}{'':12}" + "".join(f"{title:>10}" for title, *_ in COLUMNS))
-    lines.append(f"  {'':12}{'':8}{'':12}" + "".join(f"{unit:>10}" for _, unit, *_ in COLUMNS))
+    for name, text in result["protocol"].items():
+        lines += textwrap.wrap(f"{name}: {text}", 108)
+    lines += ["", f"  {'':34}{'to the reference':>20}{'left-out view':>20}{'worst':>10}"]
+    lines.append(f"  {'':34}" + "".join(f"{title:>10}" for title, *_ in COLUMNS))
+    lines.append(f"  {'':34}" + "".join(f"{unit:>10}" for _, unit, *_ in COLUMNS))
     for entry in result["results"]:
         figures = "".join(f"{entry[name] * factor:>10.{digits}f}" for _, _, name, factor, digits in COLUMNS)
-        lines.append(f"  {entry['method']:12}{entry['mode']:8}{entry['sampling']:12}{figures}")
+        lines.append(f"  {entry['method']:14}{entry['mode']:8}{entry['sampling']:12}{figures}")
     return "\n".join(lines)
 
 
-def main(file: Path, document: Path) -> None:
-    """Fill the block of a document."""
-    fill(document, NAME, f"```\n{footage_table(json.loads(file.read_text()))}\n```")
+def block_text(result: dict[str, Any]) -> str:
+    """The document's block."""
+    return f"```\n{footage_table(result)}\n```"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    fill(Path(sys.argv[2]), "footage", block_text(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,7 +1,12 @@
-"""Tables and pictures of the benchmark on rendered footage."""
+"""Tables and pictures of the benchmark on rendered footage, and its block for `make rendered`.
+
+python -m dw_core.evaluation.rendered_report docs/results/rendered.json docs/results.md
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import matplotlib
 import numpy as np
 
 from dw_core.errors import ConfigError
+from dw_core.evaluation.documents import fill
 from dw_core.evaluation.motion_report import wrapped
 
 matplotlib.use("Agg")
@@ -178,3 +184,12 @@ def _save(figure: Any, path: Path, option: str) -> None:
         raise ConfigError(f"--{option}: {path} cannot be written ({error})") from error
     finally:
         plt.close(figure)
+
+
+def block_text(result: dict[str, Any]) -> str:
+    """The document's block."""
+    return f"```\n{rendered_table(result)}\n```"
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[2]), "rendered", block_text(json.loads(Path(sys.argv[1]).read_text())))
