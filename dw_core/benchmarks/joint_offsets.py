@@ -4,8 +4,8 @@ r"""Where a 2D network sees joints, learned on rendered people, whose joints are
         --document docs/detector.md
 
 Robust triangulation of all views is compared with the truth in the frames of the limbs; the median of each
-scene counts once, and the right side as the left's mirror image. What they are worth is checked on every fourth
-scene, with offsets out of the others.
+scene counts once, and the right side as the left's mirror image. What they are worth is checked on every
+fourth scene, with offsets out of the others.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def block_text(result: dict[str, Any]) -> str:
     rows = [[name, *(f"{100 * part:.1f}" for part in offset)] for name, offset in result["offsets"].items()]
     return (
         f"{documents.table(('joint', 'left, %', 'back, %', 'up or along, %'), rows)}\n\n"
-        f"On {held['scenes']} scenes that the offsets were not made from, robust triangulation of all views is "
+        f"On {held['scenes']} scenes that the offsets were not made from, robust triangulation of all views is\n"
         f"off by {held['error_mm']:.1f} mm without them and by {held['corrected_mm']:.1f} mm with them."
     )
 
