@@ -90,8 +90,8 @@ def block_text(result: dict[str, Any]) -> str:
     rows = [[name, *(f"{100 * part:.1f}" for part in offset)] for name, offset in result["offsets"].items()]
     return (
         f"{documents.table(('joint', 'left, %', 'back, %', 'up or along, %'), rows)}\n\n"
-        f"On {held['scenes']} scenes that the offsets were not made from, robust triangulation of all views is\n"
-        f"off by {held['error_mm']:.1f} mm without them and by {held['corrected_mm']:.1f} mm with them."
+        f"On {held['scenes']} scenes that the offsets were not made from, robust triangulation of all views\n"
+        f"is off by {held['error_mm']:.1f} mm without them and by {held['corrected_mm']:.1f} mm with them."
     )
 
 
