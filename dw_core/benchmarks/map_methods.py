@@ -117,7 +117,7 @@ def from_maps(
     weights: Path | None,
     lag_ticks: int,
     advance: Callable[[int], None],
-    offsets: JointOffsets | None,
+    offsets: JointOffsets | None = None,
 ) -> dict[tuple[str, Mode], Array]:
     """Poses (T, J, 3) of those of `epipolar`, `warper` and `pipeline` that are wanted in a mode. Raises
     AssetError, ConfigError for weights that cannot be used."""

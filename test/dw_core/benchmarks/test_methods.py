@@ -252,3 +252,13 @@ def test_the_tree_of_human36m_is_the_published_one_and_coco_has_one_too():
     for joint, parent in order:
         assert parent < 0 or parent in seen
         seen.add(joint)
+
+
+def test_the_tracker_on_synchronous_views_sees_those_alone(make_walker, rig):
+    """What happens between them does not matter; what happens at them does."""
+    seen = scene(make_walker(3.0), rig, 20.0, 3.0, Noise(px=1.0))
+    between = np.arange(len(seen)) % len(rig) != 0
+    other = replace(seen, pixels=np.where(between[:, None, None, None], 0.0, seen.pixels))
+    for one, two in zip(track(seen, 5, sync=True), track(other, 5, sync=True), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.allclose(track(seen, 5, sync=True)[0], track(seen, 5)[0], equal_nan=True)

@@ -135,7 +135,7 @@ def test_the_json_is_stable(done):
         for name in METHODS:
             entries = [scene["subsets"][subset]["methods"][name] for scene in result["scenes"]]
             pooled = pool["subsets"][subset]["methods"][name]
-            assert set(pooled) == set(entries[0]) == {*FIGURES, "coverage", "joints_mm"}
+            assert set(pooled) == set(entries[0]) == {*FIGURES, "coverage", "to_weighted", "joints_mm"}
             mean = np.mean([entry["absolute_mm"] for entry in entries])
             assert pooled["absolute_mm"] == pytest.approx(mean)
     assert set(result["detector"]) == {"rules", "pooled", "joints", "reliability", "error_quantiles"}
@@ -208,3 +208,14 @@ def test_scenes_are_pooled_with_those_of_as_many_views(tmp_path, rig, truth, mak
     assert result["detector"]["pooled"]["all"]["count"] == (4 + 3) * 40 * 17
     plot(result, tmp_path / "pools.png")
     assert cv2.imread(str(tmp_path / "pools.png")).shape[1] > 1200
+
+
+def test_ratios_are_to_the_weighted_triangulation_of_all_views(seen):
+    T = len(seen)
+    poses = {
+        "dlt_full_weighted": seen.truth + (0.04, 0.0, 0.0),
+        "other": seen.truth + (0.0, 0.03, 0.0),
+    }
+    found = figures([judge(seen, poses, np.full((T, 17), 4), range(20, T))])["all"]["methods"]
+    assert found["other"]["to_weighted"] == pytest.approx(0.75)
+    assert found["dlt_full_weighted"]["to_weighted"] == pytest.approx(1.0)

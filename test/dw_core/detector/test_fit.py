@@ -60,7 +60,6 @@ def test_the_constants_that_matter_are_found_again(fitted):
         assert again.width == pytest.approx(one.width, rel=0.1), name
         assert again.height_spread == pytest.approx(one.height_spread, rel=0.25), name
         assert again.shares[2] == pytest.approx(one.shares[2], abs=0.25), name
-    assert found.kinds["wrist"].occluded.swap == pytest.approx(known.kinds["wrist"].occluded.swap, rel=0.5)
 
 
 def test_the_fitted_model_errs_as_the_sample_does(empty, fitted):
@@ -75,6 +74,9 @@ def test_the_fitted_model_errs_as_the_sample_does(empty, fitted):
             np.testing.assert_allclose(b["error"][5], a["error"][5], rtol=0.2)
             np.testing.assert_allclose(b["error"][10], a["error"][10], rtol=0.4)
             np.testing.assert_allclose(b["height"], a["height"], atol=0.12)
+    # how often, not the constants `swap` and `swap_reach`, which can make up for each other
+    swaps = [one["kinds"]["wrist"]["occluded"]["swaps"] for one in (first, second)]
+    assert swaps[1] == pytest.approx(swaps[0], rel=0.5)
 
 
 def test_what_is_exact_has_no_spread_and_a_shift_is_bias(empty):
