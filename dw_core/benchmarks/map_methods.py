@@ -34,15 +34,6 @@ class Seen(Protocol):
         """What the view that fires at a tick sees."""
 
 
-FUSION = Path(__file__).parent.parent / "fusion"
-
-
-def packaged_warper(joint_set: str) -> Path | None:
-    """The Warper's weights for a joint set that come with the package, if there are any."""
-    path = FUSION / f"warper_{joint_set}.safetensors"
-    return path if path.is_file() else None
-
-
 def exposures(seen: Seen, advance: Callable[[int], None]) -> Iterator[Heatmaps]:
     """What the views that fire see, in order; lost exposures are left out."""
     fired = np.asarray(seen.scene.fired.any(1))

@@ -35,10 +35,10 @@ from dw_core.benchmarks.judging import (
     too_short,
     versions,
 )
-from dw_core.benchmarks.map_methods import packaged_warper
 from dw_core.benchmarks.simulated import CELLS, Disturbance, Simulated, simulated, ticks_of
 from dw_core.data.motion import Motion, load_motions, motion_files
 from dw_core.errors import ConfigError
+from dw_core.fusion.weights import packaged_weights
 from dw_core.geometry.camera import Rig
 from dw_core.pipeline import MAX_LAG_S, Mode
 from dw_core.progress import bar
@@ -178,7 +178,7 @@ def require_weights(motion: Motion, settings: Settings) -> None:
     """That a method that was asked for by name has its weights. Raises ConfigError."""
     if settings.methods == tuple(METHODS):
         return
-    warper = settings.warper or packaged_warper(motion.joint_set)
+    warper = settings.warper or packaged_weights(motion.joint_set)
     there = {"warper": warper, "mcc": settings.mcc, None: Path()}
     for name in settings.methods:
         if there[METHODS[name].needs] is None:
@@ -231,7 +231,7 @@ def _judged(
     # each view is a part of the work
     seen = simulated(motion, part, run.tick_ns, settings.limit_s, run.disturbance, advance)
     wanted = keys(settings.methods, settings.modes)
-    warper = settings.warper or packaged_warper(motion.joint_set)
+    warper = settings.warper or packaged_weights(motion.joint_set)
     offsets = load_offsets("movenet" if run.disturbance.noise == "detector" else "none")
     poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, offsets)
     ticks = judged_range(len(seen.scene), run.tick_ns, run.views, lag)

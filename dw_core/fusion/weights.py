@@ -22,6 +22,12 @@ class WarperWeights:
     about: dict[str, str] = field(default_factory=dict)
 
 
+def packaged_weights(joint_set: str) -> Path | None:
+    """The fast Warper's weights for a joint set that come with the package, if there are any."""
+    path = Path(__file__).with_name(f"warper_{joint_set}.safetensors")
+    return path if path.is_file() else None
+
+
 def save_weights(weights: WarperWeights, path: Path) -> None:
     """Write the file that `load_weights` reads."""
     from safetensors.numpy import save_file

@@ -10,27 +10,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dw_core.errors import ConfigError
 from dw_core.fusion.warper import TemporalFusion
-from dw_core.skeleton import joint_set
+from dw_core.fusion.weights import packaged_weights
+from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import DenseSet
 from dw_ros import conversions, qos
 from dw_ros.node import DwNode, Health, main_of
 from dw_ros.parameters import Parameter
 from dw_ros.ports import Bus
 
+PACKAGED = "packaged"
+
 
 class TemporalFusionNode(DwNode):
     PARAMETERS = (
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
-        Parameter("weights", "", "Trained weights of the Warper. Empty: maps pass through."),
+        Parameter(
+            "weights",
+            "",
+            "Trained weights of the Warper: a file, or packaged for those that come with the package. Empty: "
+            "maps pass through.",
+        ),
     )
 
     def __init__(self, name: str = "temporal_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
         joints = joint_set(self.value("joint_set"))
         codec = conversions.dense_codec(joints)
-        weights = self.value("weights")
-        self._fusion = TemporalFusion(Path(weights) if weights else None, joints)
+        self._fusion = TemporalFusion(_weights(self.value("weights"), joints), joints)
         self._out = self.outlet("dense/temporal", codec, qos.LARGE)
         self.inlet("dense/spatial", codec, qos.LARGE, self._warp)
 
@@ -40,6 +48,15 @@ class TemporalFusionNode(DwNode):
 
     def health(self) -> Health:
         return Health(message=self._fusion.description)
+
+
+def _weights(name: str, joints: JointSet) -> Path | None:
+    if name != PACKAGED:
+        return Path(name) if name else None
+    packaged = packaged_weights(joints.name)
+    if packaged is None:
+        raise ConfigError(f"no weights of the Warper for joint set {joints.name} come with the package")
+    return packaged
 
 
 main = main_of(TemporalFusionNode, "temporal_fusion")

@@ -7,12 +7,12 @@ import pytest
 
 from dw_core.benchmarks import map_methods
 from dw_core.benchmarks.catalogue import estimates
-from dw_core.benchmarks.map_methods import from_maps, packaged_warper
+from dw_core.benchmarks.map_methods import from_maps
 from dw_core.benchmarks.methods import dlt_full, dlt_interleaved, dlt_nearest, track
 from dw_core.benchmarks.simulated import CELLS, Disturbance, placed, projected, simulated
 from dw_core.errors import ConfigError
 from dw_core.fusion.fast_warper_cpu import parameter_shapes
-from dw_core.fusion.weights import WarperWeights, save_weights
+from dw_core.fusion.weights import WarperWeights, packaged_weights, save_weights
 from dw_core.geometry.camera import project
 from dw_core.geometry.crop import apply_affine
 from dw_core.skeleton import H36M17
@@ -200,4 +200,4 @@ def test_the_pipeline_gives_nothing_where_nothing_was_seen(rig, make_walker):
 
 
 def test_there_may_be_weights_in_the_package():
-    assert packaged_warper("nobody") is None
+    assert packaged_weights("nobody") is None
