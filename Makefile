@@ -44,7 +44,7 @@ help:
 	@echo '                 in out/rendered and the documents; goes on where it was; make rendered SCENES="walk_08 jump_01"'
 	@echo '                 takes fewer, and leaves the documents alone'
 	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
-	@echo 'make warper      train the Warpers on motion capture in DW_DATA (half an hour), and docs/warper.md from it; goes'
+	@echo 'make warper      train the Warpers, and a peer, on motion capture in DW_DATA (half an hour), and docs/warper.md; goes'
 	@echo '                 on where it was'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
@@ -107,6 +107,8 @@ DW_DATA ?= ../shared/data
 split = $(shell $(BIN)/python -m dw_core.data.splits config/splits.yaml $(DW_DATA) $(1) 1)
 VARIED = $(addprefix $(DW_DATA)/,cmu_mocap/08/08_03.amc cmu_mocap_bvh/indian/07.bvh cmu_mocap_bvh/martial/05.bvh)
 H36M_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json
+# The peer that needs training takes part where `make warper` has trained it.
+MCC = $(addprefix --mcc ,$(wildcard out/mcc/best.safetensors))
 BENCH_VARIED = $(BIN)/dw bench motion --motion $(VARIED) --limit-s 4
 
 # Every figure and picture in the documents, made again.
@@ -115,7 +117,7 @@ docs: demo
 	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
 	@$(BIN)/dw bench nodes --json docs/results/nodes.json > /dev/null
 	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results/nodes.json docs/results.md
-	@$(BIN)/dw bench motion --motion $(call split,test) $(H36M_RIG) --limit-s 8 \
+	@$(BIN)/dw bench motion --motion $(call split,test) $(H36M_RIG) --limit-s 8 $(MCC) \
 		--json docs/results/motion.json --plots docs/images > /dev/null
 	@$(BENCH_VARIED) $(H36M_RIG) --tick-ms 5,10,20,40,80 --json docs/results/motion_ticks.json > /dev/null
 	@$(BENCH_VARIED) $(H36M_RIG) --jitter 0,0.1,0.2,0.3 --json docs/results/motion_jitter.json > /dev/null
@@ -180,6 +182,7 @@ warper: build $(VENV)/.test-dependencies
 		cp out/warper_$$joints/result.json docs/results/warper_$$joints.json; \
 		$(BIN)/python -m dw_core.evaluation.warper_report docs/results/warper_$$joints.json docs/warper.md; \
 	done
+	@$(BIN)/dw train mcc --config config/train/mcc.yaml --out out/mcc --resume
 
 # torch of requirements/train.txt must be a CUDA build; without one, or without a GPU, it stops and says so.
 gpu: build $(VENV)/.test-dependencies
