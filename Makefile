@@ -120,7 +120,8 @@ docs: demo
 	@$(BIN)/dw bench motion --motion $(call split,test) $(H36M_RIG) --limit-s 8 $(MCC) \
 		--json docs/results/motion.json --plots docs/images > /dev/null
 	@$(BENCH_VARIED) $(H36M_RIG) --tick-ms 5,10,20,40,80 --json docs/results/motion_ticks.json > /dev/null
-	@$(BENCH_VARIED) $(H36M_RIG) --jitter 0,0.1,0.2,0.3 --json docs/results/motion_jitter.json > /dev/null
+	@$(BENCH_VARIED) $(H36M_RIG) --jitter 0,0.1,0.25,0.5 --json docs/results/motion_jitter.json > /dev/null
+	@$(BENCH_VARIED) $(H36M_RIG) --drops 0,0.1,0.2,0.4 --json docs/results/motion_drops.json > /dev/null
 	@$(BENCH_VARIED) $(H36M_RIG) --noise none,gaussian:2,gaussian:5,gaussian:10,detector \
 		--json docs/results/motion_noise.json > /dev/null
 	@$(BENCH_VARIED) --rig config/rigs/ring8_vga.yaml --views 2,3,4,6,8 --json docs/results/motion_views.json > /dev/null

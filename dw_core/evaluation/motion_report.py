@@ -33,7 +33,7 @@ RUN = ("tick_ms", "noise", "views", "jitter", "drops")
 POOLED = "all"
 # What the document is made from: the main run, and one for each thing that is varied.
 MAIN, MODELS = "motion", "models"
-VARIED = ("motion_ticks", "motion_jitter", "motion_noise", "motion_views")
+VARIED = ("motion_ticks", "motion_jitter", "motion_drops", "motion_noise", "motion_views")
 
 
 def motion_table(result: dict[str, Any]) -> str:
