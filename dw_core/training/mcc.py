@@ -57,6 +57,10 @@ class Mcc(nn.Module):
         steps += [nn.ConvTranspose2d(DECODER[-1], LAST, (3, 1), padding=(1, 0)), nn.ReLU(), nn.Flatten()]
         self.body = nn.Sequential(*steps)
         self.out = nn.Linear(LAST * joints, 3 * joints * POSES)
+        # so many layers without norms fade away with the usual initialisation
+        for layer in self.body:
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
