@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dw_core.cli.bench_render import table
@@ -18,14 +20,10 @@ RING = Path(__file__).parents[3] / "config/rigs/ring_vga.yaml"
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """One camera of 80x60."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    camera = load_rig(RING).cameras[0]
-    K = np.diag([1 / 8, 1 / 8, 1]) @ camera.K
-    save_rig(Rig((replace(camera, width=80, height=60, K=K),)), tmp_path / "rig.yaml")
+    """Two cameras of 80x60."""
+    smaller = np.diag([1 / 8, 1 / 8, 1])
+    cameras = [replace(c, width=80, height=60, K=smaller @ c.K) for c in load_rig(RING).cameras[:2]]
+    save_rig(Rig(tuple(cameras)), tmp_path / "rig.yaml")
     scene = Scene(rig=str(tmp_path / "rig.yaml"), actors=(Actor("walk"),), seconds=0.2, rate_hz=10.0)
     (tmp_path / "small.yaml").write_text(to_yaml(scene))
     return tmp_path / "small.yaml"
