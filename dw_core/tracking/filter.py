@@ -48,6 +48,9 @@ BONE_MEMORY = 1000
 BONE_BIAS = 1.5
 # Lengths are learned and held only while both ends are known this well.
 BONE_KNOWN_STD_M = 0.08
+# A joint is lost when so great a part of the newest looks at it were outliers: it started in a wrong place, and
+# the right one is refused. How fast that is noticed, and where it may be then.
+DOUBT, DOUBT_RATE, LOST_STD_M = 0.6, 0.15, 0.3
 # Left and right are exchanged when that explains a pair at least this much better.
 SWAP_D2, SWAP_RATIO = 12.0, 0.2
 
@@ -66,7 +69,8 @@ class BodyModel:
 class Body:
     """One body at one time: mean (2, J, 3) m and m/s, covariance (6J, 6J); bone lengths (B,) m with
     their number of observations (B,); noise (M,), each view's variance relative to what it claims;
-    seen_ns (M,), the newest accepted observation of each view, or -1."""
+    seen_ns (M,), the newest accepted observation of each view, or -1; doubt (J,): the part of the newest
+    observations of each joint that were outliers."""
 
     stamp_ns: int
     mean: Array
@@ -75,6 +79,7 @@ class Body:
     length_counts: Array
     noise: Array
     seen_ns: npt.NDArray[np.int64]
+    doubt: Array
 
 
 def body_model(rig: Rig, joints: JointSet) -> BodyModel:
@@ -144,6 +149,7 @@ def observe(model: BodyModel, body: Body, seen: Skeleton2D) -> tuple[Body, int]:
     seen_ns = body.seen_ns.copy()
     seen_ns[view] = seen.stamp_ns
     body = _hold_bones(model, replace(body, noise=noise, seen_ns=seen_ns), ratio)
+    body = _doubted(body, use, d2 > OUTLIER_D2)
     return body, int((d2 < CONFIRM_D2).sum())
 
 
@@ -184,6 +190,21 @@ def _unswap(model: BodyModel, pixels: Array, projected: Array, use: npt.NDArray[
     out: Array = pixels.copy()
     out[left[swap]], out[right[swap]] = pixels[right[swap]], pixels[left[swap]]
     return out
+
+
+def _doubted(body: Body, use: npt.NDArray[np.int64], outlier: npt.NDArray[np.bool_]) -> Body:
+    """The body after a look at the joints in use: one that most looks contradict may be anywhere near, and is
+    found again where the next ones agree."""
+    doubt = body.doubt.copy()
+    doubt[use] += DOUBT_RATE * (outlier - doubt[use])
+    lost = np.flatnonzero(doubt > DOUBT)
+    if len(lost) == 0:
+        return replace(body, doubt=doubt)
+    doubt[lost] = 0.0
+    covariance = body.covariance.copy()
+    at = (3 * lost[:, None] + np.arange(3)).ravel()
+    covariance[at, at] += LOST_STD_M**2
+    return replace(body, covariance=covariance, doubt=doubt)
 
 
 def _block_diagonal(blocks: Array) -> Array:

@@ -147,4 +147,5 @@ def _body(model: BodyModel, joints: Array, spread: Array, stamp: int, seen: tupl
         length_counts=np.zeros(len(model.bones)),
         noise=np.ones(len(model.rig)),
         seen_ns=seen_ns,
+        doubt=np.zeros(J),
     )

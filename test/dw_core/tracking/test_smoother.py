@@ -35,6 +35,7 @@ def steps(model):
         length_counts=np.zeros(0),
         noise=np.ones(4),
         seen_ns=np.zeros(4, dtype=np.int64),
+        doubt=np.zeros(J),
     )
     bodies, seen = [prior], []
     for stamp in STAMPS_NS[1:]:
