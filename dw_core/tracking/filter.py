@@ -48,8 +48,8 @@ BONE_MEMORY = 1000
 BONE_BIAS = 1.5
 # Lengths are learned and held only while both ends are known this well.
 BONE_KNOWN_STD_M = 0.08
-# A joint is lost when so great a part of the newest looks at it were outliers: it started in a wrong place, and
-# the right one is refused. How fast that is noticed, and where it may be then.
+# A joint is lost when so great a part of the newest looks at it were outliers: it started in a wrong place
+# and refuses the right one. How fast that is noticed, and how far off it may be.
 DOUBT, DOUBT_RATE, LOST_STD_M = 0.6, 0.15, 0.3
 # Left and right are exchanged when that explains a pair at least this much better.
 SWAP_D2, SWAP_RATIO = 12.0, 0.2

@@ -26,7 +26,7 @@ from dw_core.types import NS
 def smooth(model: BodyModel, bodies: Sequence[Body]) -> Body:
     """The first of the filtered states of one track, in order of time, with what the others add to it.
 
-    Mean and covariance are smoothed; lengths, noise and seen_ns stay those of the first.
+    Mean and covariance are smoothed; lengths, noise, seen_ns and doubt stay those of the first.
     """
     first = bodies[0]
     W = np.eye(first.mean.size)
