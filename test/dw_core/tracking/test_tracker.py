@@ -440,3 +440,43 @@ def test_another_model_may_be_told(rig, person):
     expected = shipped.at(39 * TICK_NS).positions
     np.testing.assert_array_equal(same.at(39 * TICK_NS).positions, expected)
     assert np.linalg.norm(stiff.at(39 * TICK_NS).positions - expected, axis=-1).max() > 0.05
+
+
+def wrong_wrist(rig, motion, ticks, views, until):
+    """The left wrist half a metre up in some views at the first ticks."""
+    wrist = COCO17.index("left_wrist")
+    observations = []
+    for k, seen in enumerate(interleaved(rig, motion, ticks)):
+        pixels = seen.pixels.copy()
+        if k < until and seen.view in views:
+            raised = motion(seen.stamp_ns / NS)[wrist] + (0.0, 0.0, 0.5)
+            pixels[wrist] = project(rig[rig.index(seen.view)], raised)
+        observations.append(replace(seen, pixels=pixels))
+    return observations
+
+
+def test_a_joint_that_started_in_a_wrong_place_is_found_again(rig, person):
+    """All views say so for a quarter of a second, then all say otherwise."""
+    motion, wrist = swing(person), COCO17.index("left_wrist")
+    tracker = SkeletonTracker(rig, COCO17)
+    errors = []
+    for seen in wrong_wrist(rig, motion, 60, rig.names, 12):
+        tracker.update(seen)
+        found = tracker.at(seen.stamp_ns).positions
+        errors.append(np.linalg.norm(found[wrist] - motion(seen.stamp_ns / NS)[wrist]))
+    assert errors[11] > 0.3
+    assert max(errors[12 + 25 :]) < 0.05
+
+
+def test_one_view_that_is_wrong_for_long_makes_no_joint_lost(rig, person):
+    """The others are most."""
+    motion, wrist = swing(person), COCO17.index("left_wrist")
+    tracker = run(rig, interleaved(rig, motion, 40))
+    doubts, errors = [], []
+    for seen in wrong_wrist(rig, motion, 160, rig.names[:1], 160)[40:]:
+        tracker.update(seen)
+        doubts.append(tracker.track.body.doubt[wrist])
+        found = tracker.at(seen.stamp_ns).positions
+        errors.append(np.linalg.norm(found[wrist] - motion(seen.stamp_ns / NS)[wrist]))
+    assert 0.2 < max(doubts) < 0.5
+    assert max(errors) < 0.05
