@@ -128,7 +128,6 @@ def test_without_tensorboard_it_says_so_and_trains(line, tmp_path, monkeypatch, 
 
 
 def test_with_tensorboard_losses_are_logged(line, tmp_path):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(Line(), line, tmp_path, ALONE, resume=False)
