@@ -25,7 +25,7 @@ PACKAGED = {"movenet": Path(__file__).parent / "backends" / "movenet_offsets.jso
 LIMBS = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee"}
 FACE = ("nose", "eye", "ear")
 # Joints in the middle between a left joint and the right one: their offsets have no x.
-BETWEEN = {"pelvis": "left_hip", "neck": "left_shoulder"}
+BETWEEN = {"pelvis": "left_hip", "belly": "left_hip", "neck": "left_shoulder"}
 MAX_OFFSET = 0.5
 # Sine of the angle between a limb and the trunk's left axis below which its frame fades.
 FADE = 0.4

@@ -11,10 +11,10 @@ from dw_core.anatomy import JointOffsets
 from dw_core.benchmarks import interpolation, methods
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.map_methods import Seen, from_maps
+from dw_core.benchmarks.methods import Sampling
 from dw_core.geometry.camera import Array
 from dw_core.pipeline import Mode
 
-Sampling = Literal["full", "sync", "interleaved"]
 # A method in one of its modes.
 Key = tuple[str, Mode]
 BOTH: tuple[Mode, ...] = ("causal", "window")
@@ -35,6 +35,7 @@ METHODS = {
     "dlt": Method("full", ("causal",), "plain DLT of all views at every tick: M times the images"),
     "dlt_weighted": Method("full", ("causal",), "the same, rows times the network's confidence"),
     "robust": Method("full", ("causal",), "robust triangulation of all views at every tick"),
+    "full_tracker": Method("full", BOTH, "the tracker, on the joints of all views at every tick"),
     "sync_hold": Method("sync", ("causal",), "plain DLT of all views at every M-th tick, held in between"),
     "sync_tracker": Method("sync", BOTH, "the tracker, on the joints of all views at every M-th tick"),
     "slerp": Method("sync", ("window",), "bones turned evenly between these"),
@@ -48,6 +49,7 @@ METHODS = {
     "tracker": Method("interleaved", BOTH, "the tracker, on the joints of the raw fresh maps"),
     "pipeline": Method("interleaved", BOTH, "all stages as users run them"),
 }
+TRACKERS = ("full_tracker", "sync_tracker", "tracker")
 ON_KEYPOINTS: dict[Key, Callable[[Scene], Array]] = {
     ("dlt", "causal"): methods.dlt_full,
     ("dlt_weighted", "causal"): methods.dlt_full_weighted,
@@ -73,7 +75,7 @@ def latency_ticks(key: Key, views: int, lag_ticks: int) -> int:
     name, mode = key
     if mode == "causal":
         return 0
-    if name in ("tracker", "sync_tracker", "pipeline"):
+    if name in (*TRACKERS, "pipeline"):
         return lag_ticks
     # the next key frame, or the view's next exposure; centred sets come with the first tick that is too late
     return views - 1 if name in ("slerp", "mcc", "linear") else (views - 1) // 2 + 1
@@ -94,12 +96,12 @@ def estimates(
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
-    for name in ("tracker", "sync_tracker"):
+    for name in TRACKERS:
         if any(one == name for one, _ in wanted):
             # what lies behind the clip's end is not smoothed
             smoothed = (name, "window") in wanted
             causal, window = methods.track(
-                seen.scene, lag_ticks if smoothed else len(seen.scene), sync=name == "sync_tracker"
+                seen.scene, lag_ticks if smoothed else len(seen.scene), sampling=METHODS[name].sampling
             )
             found |= {(name, "causal"): causal, (name, "window"): window}
     found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, offsets)

@@ -6,6 +6,8 @@ where fewer than two do.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,7 @@ from dw_core.tracking.tracker import SkeletonTracker, TrackerSettings
 from dw_core.types import NS
 
 Ticks = npt.NDArray[np.int64]
+Sampling = Literal["full", "sync", "interleaved"]
 
 
 def dlt_of_seen(rig: Rig, pixels: Array, weights: Array | None = None) -> Array:
@@ -137,13 +140,13 @@ def pixels_at(scene: Scene, ticks: Ticks) -> Array:
 
 
 def track(
-    scene: Scene, lag_ticks: int, model: BodyModel | None = None, sync: bool = False
+    scene: Scene, lag_ticks: int, model: BodyModel | None = None, sampling: Sampling = "interleaved"
 ) -> tuple[Array, Array]:
     """Poses (T, J, 3) of the tracker at every tick: at once, and `lag_ticks` ticks later (NaN for those
-    that the clip ends before). `model`: another one than the tracker's own. `sync`: views do not take turns;
-    all of them fire at every M-th tick."""
+    that the clip ends before). `model`: another one than the tracker's own. `sampling`: who fires, one view
+    at a tick, or all at every M-th (sync), or all at every one (full)."""
     stamps = scene.stamps_ns
-    fired = scene.synchronous if sync else scene.fired
+    fired = {"interleaved": scene.fired, "sync": scene.synchronous, "full": scene.exposed}[sampling]
     # at least the lag itself must be remembered, also where ticks are irregular
     lag_ns = int((stamps[lag_ticks:] - stamps[: len(stamps) - lag_ticks]).max(initial=scene.tick_ns))
     tracker = SkeletonTracker(scene.rig, scene.joints, TrackerSettings(lag_s=lag_ns / NS), model)

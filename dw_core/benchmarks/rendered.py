@@ -187,7 +187,7 @@ def footage_scene(rig: Rig, truth: Truth, found: Detections) -> Scene:
 def estimates(scene: Scene, lag_ticks: int) -> dict[str, Array]:
     """Poses (T, J, 3) of every method of METHODS, in its order."""
     causal, window = methods.track(scene, lag_ticks)
-    sync_causal, sync_window = methods.track(scene, lag_ticks, sync=True)
+    sync_causal, sync_window = methods.track(scene, lag_ticks, sampling="sync")
     weighted, robust = methods.dlt_full_weighted(scene), methods.robust_full(scene)
     offsets = load_offsets("movenet")
 

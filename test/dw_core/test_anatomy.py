@@ -157,3 +157,10 @@ def test_an_unknown_name_is_refused() -> None:
         ConfigError, match=r"'openpose' are not known, expected none, movenet or a \.json file"
     ):
         load_offsets("openpose")
+
+
+def test_joints_between_two_sides_move_as_these_do_but_not_sideways() -> None:
+    offsets = OFFSETS.of(H36M17)
+    for middle, side in (("pelvis", "hip"), ("belly", "hip"), ("neck", "shoulder")):
+        left = offsets[H36M17.index(f"left_{side}")]
+        np.testing.assert_array_equal(offsets[H36M17.index(middle)], left * (0, 1, 1))

@@ -259,6 +259,13 @@ def test_the_tracker_on_synchronous_views_sees_those_alone(make_walker, rig):
     seen = scene(make_walker(3.0), rig, 20.0, 3.0, Noise(px=1.0))
     between = np.arange(len(seen)) % len(rig) != 0
     other = replace(seen, pixels=np.where(between[:, None, None, None], 0.0, seen.pixels))
-    for one, two in zip(track(seen, 5, sync=True), track(other, 5, sync=True), strict=True):
+    for one, two in zip(track(seen, 5, sampling="sync"), track(other, 5, sampling="sync"), strict=True):
         np.testing.assert_array_equal(one, two)
-    assert not np.allclose(track(seen, 5, sync=True)[0], track(seen, 5)[0], equal_nan=True)
+    assert not np.allclose(track(seen, 5, sampling="sync")[0], track(seen, 5)[0], equal_nan=True)
+
+
+def test_the_tracker_on_all_views_at_every_tick_errs_less(make_walker, rig):
+    seen = scene(make_walker(3.0), rig, 20.0, 3.0, Noise())
+    for few, all_views in zip(track(seen, 5), track(seen, 5, sampling="full"), strict=True):
+        errors = [np.linalg.norm(poses - seen.truth, axis=-1)[50:140].mean() for poses in (few, all_views)]
+        assert errors[1] < 0.8 * errors[0]
