@@ -26,12 +26,14 @@ NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class StageStamps:
-    """When the newest observation passed each stage, ns of the node clock; 0 = not yet."""
+    """When the newest observation passed each stage, ns of the node clock; 0 = not yet. `busy`: how long the
+    stages so far have computed on it (ns); the rest of its age is waiting and transport."""
 
     received: int = 0
     inferred: int = 0
     fused: int = 0
     published: int = 0
+    busy: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,6 +71,7 @@ def _stamps_to_message(exposure_ns: int, stamps: StageStamps) -> msg.LatencyStam
         inferred=to_time(stamps.inferred),
         fused=to_time(stamps.fused),
         published=to_time(stamps.published),
+        busy_ns=stamps.busy,
     )
 
 

@@ -33,8 +33,8 @@ class Run:
 
     `schedule`: who was to fire when. `observations`: the 2D joints of all views, in order of their stamps.
     T skeletons of the first person: `stamps_ns` (T,) exposure, `received_ns`, `published_ns` and
-    `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `positions`
-    (T, J, 3) m, NaN where nobody is tracked. `truth`: of rendered footage, everybody's joints (P, J, 3) by
+    `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `busy_ns` (T,) what
+    the stages spent computing, `positions` (T, J, 3) m, NaN where nobody is tracked. `truth`: of rendered footage, everybody's joints (P, J, 3) by
     the stamps of the exposures; empty for real footage.
     """
 
@@ -46,6 +46,7 @@ class Run:
     received_ns: IntArray
     published_ns: IntArray
     bag_ns: IntArray
+    busy_ns: IntArray
     positions: FloatArray
     truth: Mapping[int, FloatArray] = field(default_factory=dict)
 
@@ -104,6 +105,7 @@ def _skeletons(arrays: list[tuple[int, Any]], joints: int) -> dict[str, Any]:
         "stamps_ns": np.array([messages.time_ns(array.header.stamp) for _, array in arrays], dtype=np.int64),
         "received_ns": np.array([one.stamps.received if one else 0 for one in people], dtype=np.int64),
         "published_ns": np.array([one.stamps.published if one else 0 for one in people], dtype=np.int64),
+        "busy_ns": np.array([one.stamps.busy if one else 0 for one in people], dtype=np.int64),
         "bag_ns": np.array([stamp for stamp, _ in arrays], dtype=np.int64),
         "positions": np.stack([one.positions if one else unknown for one in people]),
     }

@@ -8,7 +8,9 @@ share one worker for decoding and one for the network, so they pass in the order
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from dw_core import backends
@@ -61,15 +63,17 @@ class HeatmapNode(ViewNode):
         self._skeleton = people.skeletons[0] if people.skeletons else None
 
     def _on_jpeg(self, jpeg: JpegFrame) -> None:
-        received_ns = self.now_ns()
+        received_ns, began = self.now_ns(), time.perf_counter_ns()
         pixels = decode_jpeg(jpeg.data, self._binning)
-        self._frames.put((ImageFrame(self.view, jpeg.stamp_ns, pixels, self._binning), received_ns))
+        stamps = StageStamps(received=received_ns, busy=time.perf_counter_ns() - began)
+        self._frames.put((ImageFrame(self.view, jpeg.stamp_ns, pixels, self._binning), stamps))
 
     def _on_image(self, frame: ImageFrame) -> None:
-        self._frames.put((frame, self.now_ns()))
+        self._frames.put((frame, StageStamps(received=self.now_ns())))
 
-    def _infer(self, received: tuple[ImageFrame, int]) -> None:
-        frame, received_ns = received
+    def _infer(self, received: tuple[ImageFrame, StageStamps]) -> None:
+        began = time.perf_counter_ns()
+        frame, stamps = received
         crop, reason = self._chooser.next(
             frame.stamp_ns, self._skeleton, self._last, self.value("margin"), self._crop
         )
@@ -78,8 +82,9 @@ class HeatmapNode(ViewNode):
         tensor = self._network.infer(frame, crop)
         # Rounded here, so that what travels in messages and bags is what was computed with.
         tensor = messages.from_wire(messages.to_wire(tensor))
-        stamps = StageStamps(received=received_ns, inferred=self.now_ns())
-        self._inference_ms = (stamps.inferred - received_ns) / 1e6
+        busy = stamps.busy + time.perf_counter_ns() - began
+        stamps = replace(stamps, inferred=self.now_ns(), busy=busy)
+        self._inference_ms = (stamps.inferred - stamps.received) / 1e6
         heatmaps = Heatmaps(self.view, frame.stamp_ns, crop, tensor, stamps)
         self._out.send(heatmaps)
         self._last = heatmaps.joints

@@ -6,7 +6,9 @@ fills the views that did not fire, fuses along epipolar lines and publishes dens
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from dw_core.fusion.spatial import SpatialFusion
@@ -64,7 +66,10 @@ class SpatialFusionNode(DwNode):
         if heatmaps.view in self._stamps:
             self._stamps[heatmaps.view].append(heatmaps.stamp_ns)
         for dense in self._window.push(heatmaps):
-            self._out.send(self._fusion.apply(dense))
+            began = time.perf_counter_ns()
+            fused = self._fusion.apply(dense)
+            busy = fused.stamps.busy + time.perf_counter_ns() - began
+            self._out.send(replace(fused, stamps=replace(fused.stamps, busy=busy)))
 
     def health(self) -> Health:
         health = Health(values=dict(self._window.counters))

@@ -6,6 +6,7 @@ they are, and /diagnostics says so.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,10 @@ class TemporalFusionNode(DwNode):
         self.inlet("dense/spatial", codec, qos.LARGE, self._warp)
 
     def _warp(self, dense: DenseSet) -> None:
+        began = time.perf_counter_ns()
         warped = self._fusion.apply(dense)
-        self._out.send(replace(warped, stamps=replace(warped.stamps, fused=self.now_ns())))
+        busy = warped.stamps.busy + time.perf_counter_ns() - began
+        self._out.send(replace(warped, stamps=replace(warped.stamps, fused=self.now_ns(), busy=busy)))
 
     def health(self) -> Health:
         return Health(message=self._fusion.description)

@@ -9,6 +9,7 @@ tf2 exists.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -71,8 +72,11 @@ class TriangulationNode(DwNode):
         self.outlet(topic, conversions.message_codec(message_type), qos.LATCHED, latched=True).send(message)
 
     def _triangulate(self, dense: DenseSet) -> None:
-        for skeleton in self._triangulation.apply(dense):
-            stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns()))
+        began = time.perf_counter_ns()
+        skeletons = self._triangulation.apply(dense)
+        busy = dense.stamps.busy + time.perf_counter_ns() - began
+        for skeleton in skeletons:
+            stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns(), busy=busy))
             self._state = skeleton.state
             nobody = skeleton.state == TrackingState.LOST
             self._out.send(People(skeleton.stamp_ns, [] if nobody else [stamped]))

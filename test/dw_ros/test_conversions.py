@@ -31,7 +31,7 @@ from dw_ros import conversions, msg
 from dw_ros.ports import Codec
 
 J = len(COCO17)
-STAMPS = StageStamps(1, 2_000_000_003, 3, 4)
+STAMPS = StageStamps(1, 2_000_000_003, 3, 4, 5)
 STAMP_NS = 1_700_000_000_123_456_789
 
 

@@ -108,7 +108,7 @@ class Graph:
         J, zero = len(COCO17), self.time(0)
         stamps = self.make(
             "LatencyStamps", exposure=self.time(stamp_ns), received=self.time(stamp_ns + 5_000_000),
-            inferred=zero, fused=zero, published=self.time(stamp_ns + 25_000_000),
+            inferred=zero, fused=zero, published=self.time(stamp_ns + 25_000_000), busy_ns=9_000_000,
         )  # fmt: skip
         return self.make(
             "Skeleton3D", header=self.header(stamp_ns), id=1, tracking_state=int(TrackingState.TRACKED),
@@ -166,6 +166,7 @@ def test_a_run_reads_back(
     np.testing.assert_array_equal(run.tracked, np.arange(TICKS) >= UNTRACKED)
     known = run.tracked
     np.testing.assert_array_equal((run.published_ns - stamps)[known], 25_000_000)
+    np.testing.assert_array_equal(run.busy_ns[known], 9_000_000)
     np.testing.assert_array_equal((run.received_ns - stamps)[known], 5_000_000)
     assert run.positions.shape == (TICKS, len(COCO17), 3)
     np.testing.assert_allclose(run.positions[known], np.broadcast_to(person, (8, 17, 3)), atol=1e-6)

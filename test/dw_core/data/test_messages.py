@@ -34,7 +34,7 @@ def header(stamp_ns: int = STAMP_NS) -> Message:
 def stamps(received: int = 0, inferred: int = 0, fused: int = 0, published: int = 0) -> Message:
     return Message(
         exposure=time(0), received=time(received), inferred=time(inferred), fused=time(fused),
-        published=time(published),
+        published=time(published), busy_ns=9,
     )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_heatmaps() -> None:
         )
     )
     assert (back.view, back.stamp_ns, back.crop) == ("cam1", STAMP_NS, Crop(-3.25, 7.5, 612.0))
-    assert back.stamps == StageStamps(received=5)
+    assert back.stamps == StageStamps(received=5, busy=9)
     np.testing.assert_array_equal(back.tensor, values)
 
 
@@ -209,4 +209,4 @@ def test_skeletons_have_symmetric_covariances_and_unknown_joints() -> None:
     assert (back.identity, back.state, back.joint_set) == (3, TrackingState.TRACKED, "coco17")
     assert back.covariance[0].tolist() == [[1, 2, 3], [2, 4, 5], [3, 5, 6]]
     assert back.positions[0].tolist() == [1, 2, 3] and np.isnan(back.positions[1]).all()
-    assert (back.views, back.view_ages_ns, back.stamps) == (("a",), (7,), StageStamps(1, 2, 3, 4))
+    assert (back.views, back.view_ages_ns, back.stamps) == (("a",), (7,), StageStamps(1, 2, 3, 4, busy=9))

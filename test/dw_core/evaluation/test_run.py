@@ -66,6 +66,7 @@ def make_run(rig: Rig, person: Array) -> MakeRun:
             stamps + MS,
             published,
             published + 5 * MS,
+            np.full(TICKS, 8 * MS),
             positions,
         )
 
@@ -89,6 +90,9 @@ def test_rate_losses_and_latency_of_a_run_are_exact(make_run: MakeRun) -> None:
     assert figures["latency_at_recorder_ms"] == pytest.approx(
         {"p50": np.percentile(latency, 50) + 5, "p95": np.percentile(latency, 95) + 5}
     )
+    assert figures["latency_beside_computing_ms"] == pytest.approx(
+        {"p50": np.percentile(latency, 50) - 8, "p95": np.percentile(latency, 95) - 8}
+    )
 
 
 def test_a_run_without_losses_has_none(make_run: MakeRun) -> None:
@@ -103,7 +107,7 @@ def test_a_tick_of_which_nothing_was_heard_is_lost_too(make_run: MakeRun) -> Non
     """The schedule tells, though neither a shot nor an empty array came of that tick."""
     run = make_run()
     kept = np.arange(TICKS) != 120
-    arrays = ("stamps_ns", "received_ns", "published_ns", "bag_ns", "positions")
+    arrays = ("stamps_ns", "received_ns", "published_ns", "bag_ns", "busy_ns", "positions")
     gap = replace(run, **{name: getattr(run, name)[kept] for name in arrays})
     ticks = TICKS - BEFORE
     assert summarise(gap, progress=False)["ticks_lost_fraction"] == pytest.approx((len(LOST) + 1) / ticks)
