@@ -23,6 +23,8 @@ COMPOSITIONS: tuple[Composition, ...] = ("composed", "isolated")
 FOOTAGE, RENDERED, EXTERNAL = "footage", "rendered", "external"
 SCENE = "config/scenes/walk.yaml"
 DEFAULT_RIG, OWN_RIG = "balance_beam", "rig.yaml"
+# Nodes with a life cycle, which the supervisor brings up.
+MANAGED = ("triangulation", "temporal_fusion", "spatial_fusion", "heatmap", "camera")
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
         if has_truth(Path(camera["source"])):
             nodes.append(NodeSpec("truth", "truth", namespace, {"source": camera["source"]}))
     # From the end of the line to its beginning: nobody speaks before somebody listens.
+    managed = {"nodes": [node.full_name for node in nodes if node.executable in MANAGED]}
+    nodes.append(NodeSpec("supervisor", "supervisor", namespace, managed))
     return (*nodes, NodeSpec("trigger", "trigger", namespace, trigger))
 
 

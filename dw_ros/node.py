@@ -27,7 +27,7 @@ from dw_core.errors import EXIT_BAD_INPUT, ConfigError, DwError
 from dw_core.geometry.camera import Rig
 from dw_ros import graph
 from dw_ros.parameters import Parameter, declare
-from dw_ros.ports import Bus, Codec, Inlet, Outlet, Queue
+from dw_ros.ports import Bus, Codec, Gate, Inlet, Outlet, Queue
 
 T = TypeVar("T")
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -59,7 +59,9 @@ class DwNode(Node):
     def __init__(self, name: str, bus: Bus | None = None, **node_options: Any) -> None:
         super().__init__(name, **node_options)
         self.bus = bus or Bus()
+        self.gate = Gate()  # what comes in passes through it
         self.start_up_s: float | None = None
+        self.exit_code: int | None = None  # set by a node that ends its process
         self._queues: list[Queue[Any]] = []
         self._known = {parameter.name: parameter for parameter in self.PARAMETERS}
         declare(self, self.PARAMETERS)
@@ -82,13 +84,26 @@ class DwNode(Node):
             )
         return load_rig(graph.rig_file(rig))
 
+    def rig_again(self, before: Rig) -> Rig:
+        """The rig as its file is now. Raises ConfigError when it has other views than before."""
+        rig = self.rig()
+        if rig.names != before.names:
+            raise ConfigError(
+                f"rig {self.value('rig')} now has the views {', '.join(rig.names)}, "
+                f"expected {', '.join(before.names)} until the graph is started again"
+            )
+        return rig
+
     def now_ns(self) -> int:
         """The node's clock, integer nanoseconds (simulated with use_sim_time)."""
         return int(self.get_clock().now().nanoseconds)
 
-    def queue(self, name: str, callback: Callable[[T], None], worker: str = "", size: int = 1) -> Queue[T]:
-        """A queue served by the process's worker of that name (see ports.Queue)."""
-        queue = Queue(self, name, callback, self.bus.worker(worker) if worker else None, size)
+    def queue(
+        self, name: str, callback: Callable[[T], None], worker: str = "", size: int = 1, gated: bool = True
+    ) -> Queue[T]:
+        """A queue served by the process's worker of that name (see ports.Queue), behind the node's gate."""
+        gate = self.gate if gated else None
+        queue = Queue(self, name, callback, self.bus.worker(worker) if worker else None, size, gate)
         self._queues.append(queue)
         return queue
 
@@ -100,9 +115,11 @@ class DwNode(Node):
         callback: Callable[[T], None],
         worker: str = "",
         queue: int = 1,
+        gated: bool = True,
     ) -> None:
-        """Call back with every value of a topic, through a queue."""
-        Inlet(self, self.bus, topic, codec, qos, self.queue(topic, callback, worker, queue))
+        """Call back with every value of a topic, through a queue. What is said only once (latched) is not
+        gated: it has to be heard in whatever state the node is."""
+        Inlet(self, self.bus, topic, codec, qos, self.queue(topic, callback, worker, queue, gated))
 
     def outlet(self, topic: str, codec: Codec[T], qos: QoSProfile, latched: bool = False) -> Outlet[T]:
         return Outlet(self, self.bus, topic, codec, qos, latched)
@@ -113,13 +130,22 @@ class DwNode(Node):
     def close(self) -> None:
         """Called once before the node is destroyed."""
 
+    def begun(self) -> None:
+        """Note, once, how long after the start of its process the node began to serve."""
+        if self.start_up_s is None:
+            self.start_up_s = _process_age_s()
+
     def health(self) -> Health:
         """State for /diagnostics."""
         return Health()
 
+    def report(self) -> Health:
+        """The health of a node in whatever state it is."""
+        return self.health()
+
     def status(self) -> DiagnosticStatus:
         """The node's health and what became of the values in its queues, for /diagnostics."""
-        health = self.health()
+        health = self.report()
         if self.start_up_s is not None:
             health.values["start_up_s"] = f"{self.start_up_s:.2f}"
         for queue in self._queues:
@@ -144,8 +170,9 @@ class DwNode(Node):
         return SetParametersResult(successful=True)
 
 
-def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -> None:
-    """Make nodes on one bus, start them, and serve them in one thread until `stop` is set."""
+def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -> int:
+    """Make nodes on one bus, start them, and serve them in one thread until `stop` is set or a node ends the
+    process; the exit code."""
     bus = Bus()
     executor = SingleThreadedExecutor()
     nodes: Sequence[DwNode] = ()
@@ -160,15 +187,20 @@ def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -
         # costs rclpy a look at all entities.
         diagnostics = nodes[0].create_publisher(DiagnosticArray, "/diagnostics", 10)
         for node in nodes:
-            node.start_up_s = _process_age_s()
+            if node.gate.is_open:
+                node.begun()
         next_report = time.monotonic()
         while not stop.is_set():
+            for node in nodes:
+                if node.exit_code is not None:
+                    return node.exit_code
             if time.monotonic() >= next_report:
                 next_report += DIAGNOSTICS_PERIOD_S
                 report = DiagnosticArray(status=[node.status() for node in nodes])
                 report.header.stamp = nodes[0].get_clock().now().to_msg()
                 diagnostics.publish(report)
             executor.spin_once(timeout_sec=STOP_POLL_S)
+        return 0
     finally:
         # From those who speak to those who listen, while the context still lives.
         for node in nodes:
@@ -196,13 +228,12 @@ def run(make_nodes: Callable[[Bus], Sequence[DwNode]], args: Sequence[str] | Non
         signal.signal(number, lambda *_: stop.set())
     try:
         _initialise(list(sys.argv if args is None else args))
-        spin(make_nodes, stop)
+        return spin(make_nodes, stop)
     except DwError as error:
         print(f"dw: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     finally:
         rclpy.try_shutdown()
-    return 0
 
 
 def _initialise(args: list[str]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +31,51 @@ class Codec(Generic[T]):
     message: type
     to_message: Callable[[T], Any]
     from_message: Callable[[Any], T]
+
+
+class Gate:
+    """Lets values into a node, several at once, while it is open.
+
+    Whoever holds it is alone: those inside have left, and who comes waits. A value that is inside must not
+    lead back to the same gate.
+    """
+
+    def __init__(self, is_open: bool = True) -> None:
+        self.is_open = is_open
+        self._inside = 0
+        self._held = False
+        self._changed = threading.Condition()
+
+    def enter(self) -> bool:
+        """Whether the gate is open; who is let in has to leave."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held)
+            self._inside += self.is_open
+            return self.is_open
+
+    def leave(self) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody is inside meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held)
+            self._held = True
+            self._changed.wait_for(lambda: not self._inside)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held = False
+                self._changed.notify_all()
+
+    def set(self, is_open: bool) -> None:
+        """Open or close it, and wait until nobody is inside."""
+        with self.held():
+            self.is_open = is_open
 
 
 class Worker:
@@ -73,15 +119,23 @@ class Queue(Generic[T]):
     `dropped`, since the newest exposure matters.
 
     Without a worker nothing waits: the callback runs in the thread that puts. A callback that raises
-    is logged and counted in `failed`, and the next value is processed.
+    is logged and counted in `failed`, and the next value is processed. What finds the gate closed is
+    counted in `refused`.
     """
 
     def __init__(
-        self, node: Node, name: str, callback: Callable[[T], None], worker: Worker | None, size: int
+        self,
+        node: Node,
+        name: str,
+        callback: Callable[[T], None],
+        worker: Worker | None,
+        size: int,
+        gate: Gate | None = None,
     ) -> None:
         self.name, self.size = name, size
         self.counters: Counter[str] = Counter()
         self._node, self._callback, self._worker = node, callback, worker
+        self._gate = gate or Gate()
 
     def put(self, value: T) -> None:
         """Let a value wait for the worker, or process it here."""
@@ -91,7 +145,10 @@ class Queue(Generic[T]):
             self._worker.put(self, value)
 
     def process(self, value: T) -> None:
-        """Call the callback here and now."""
+        """Call the callback here and now, if the gate is open."""
+        if not self._gate.enter():
+            self.counters["refused"] += 1
+            return
         try:
             self._callback(value)
         except Exception as error:
@@ -99,12 +156,16 @@ class Queue(Generic[T]):
             self._node.get_logger().error(
                 f"{self.name}: {error!r}\n{traceback.format_exc()}", throttle_duration_sec=1.0
             )
+        finally:
+            self._gate.leave()
 
 
 class Bus:
-    """The inlets, outlets and workers of one process; topics by resolved name."""
+    """The inlets, outlets and workers of one process; topics by resolved name. `managed`: its nodes with a
+    life cycle, by full name."""
 
     def __init__(self) -> None:
+        self.managed: dict[str, Any] = {}
         self._inlets: dict[str, list[Inlet[Any]]] = {}
         self._produced: set[str] = set()
         self._workers: dict[str, Worker] = {}

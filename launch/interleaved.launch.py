@@ -4,10 +4,13 @@ Reads the same description of the graph as `dw up`: dw_ros/graph.py.
 """
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from dw_core.errors import EXIT_BAD_INPUT
 from dw_ros import graph
+from dw_ros.processes import RESTART_DELAY_S
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 ARGUMENTS = {
@@ -63,9 +66,18 @@ def _node(
         arguments=[*spec.arguments, "--ros-args", "--log-level", chosen["log_level"]],
         parameters=[str(graph.parameter_file(options)), {**spec.parameters, **sim_time}],
         output="screen",
-        on_exit=Shutdown(reason=f"{spec.name} ended"),
+        respawn=True,
+        respawn_delay=RESTART_DELAY_S,
+        on_exit=_on_exit,
         **own,
     )
+
+
+def _on_exit(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    """Who dies is started again; who refuses its input, or a supervisor who was told so, ends the graph."""
+    if event.returncode == EXIT_BAD_INPUT:
+        return Shutdown(reason=f"{event.process_name} refused its input")
+    return None
 
 
 def generate_launch_description() -> LaunchDescription:

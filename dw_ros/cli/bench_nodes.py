@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -86,7 +86,8 @@ class Probe:
             return  # of a node that has ended
         for status in message.status:
             values = {value.key: value.value for value in status.values}
-            self.start_up_s[status.name] = float(values["start_up_s"])
+            if "start_up_s" in values:
+                self.start_up_s[status.name] = float(values["start_up_s"])
 
     def serve(self, until: Callable[[], bool]) -> None:
         """Listen until a condition holds."""
@@ -113,7 +114,7 @@ def _probe() -> Iterator[Probe]:
 def _start(
     specs: tuple[graph.NodeSpec, ...], options: graph.GraphOptions, processes: Processes, probe: Probe
 ) -> dict[str, int]:
-    """Start nodes and wait until all have spoken; their process ids. Raises ConfigError when one ends
+    """Start nodes and wait until all are ready; their process ids. Raises ConfigError when one ends
     before, or says nothing in a minute."""
     probe.forget()
     pids = {spec.full_name: processes.start(spec.full_name, graph.command(spec, options)) for spec in specs}
@@ -173,6 +174,8 @@ def _together(
 
 
 def _alone(spec: graph.NodeSpec, options: graph.GraphOptions, probe: Probe, repeats: int) -> dict[str, float]:
+    if spec.executable in graph.MANAGED:  # nobody else is there to bring it up
+        spec = replace(spec, parameters={**spec.parameters, "autostart": True})
     seconds, resident = [], []
     for _ in range(repeats):
         with Processes() as processes:

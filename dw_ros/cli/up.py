@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             if args.record:
                 processes.start("recorder", recorder.command(Path(args.record), options.namespace))
             for spec in specs:
-                processes.start(spec.full_name, graph.command(spec, options))
+                processes.start(spec.full_name, graph.command(spec, options), restart=True)
             print(f"dw: {description(options, len(specs))}; Ctrl-C stops it", flush=True)
             processes.wait(args.duration_s)
         except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.interleave.schedule import Shot
 from dw_core.types import ImageFrame, JpegFrame
 from dw_ros import conversions, qos
+from dw_ros.managed import AUTOSTART, ManagedNode
 from dw_ros.msg import TriggerSchedule
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
@@ -26,24 +27,37 @@ from dw_ros.ports import Bus
 from dw_ros.view import ViewNode
 
 
-class CameraNode(ViewNode):
+class CameraNode(ManagedNode, ViewNode):
+    _footage: Footage  # while it is configured
+
     PARAMETERS = (
+        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("source", "", "Footage: a folder with one video or one folder of images per view."),
     )
 
     def __init__(self, name: str = "camera", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        self._footage = Footage.open(Path(self.value("source")), self.rig().names)
         self._start_ns: int | None = None
         self._sent = 0
         self._jpeg = self.outlet("image/compressed", conversions.JPEG, qos.SENSOR)
         self._raw = self.outlet("image", conversions.IMAGE, qos.SENSOR)
-        info = self.outlet("camera_info", conversions.message_codec(CameraInfo), qos.LATCHED, latched=True)
-        info.send(conversions.camera_info(self.camera))
+        self._info = self.outlet(
+            "camera_info", conversions.message_codec(CameraInfo), qos.LATCHED, latched=True
+        )
         schedule = conversions.message_codec(TriggerSchedule)
-        self.inlet(self.of_rig("trigger/schedule"), schedule, qos.LATCHED, self._on_schedule)
+        self.inlet(self.of_rig("trigger/schedule"), schedule, qos.LATCHED, self._on_schedule, gated=False)
         self.inlet(self.of_rig("trigger/event"), conversions.SHOT, qos.RELIABLE, self._expose)
+
+    def configure(self) -> None:
+        self.camera = self.read_camera()
+        self._footage = Footage.open(Path(self.value("source")), self.rig().names)
+
+    def activate(self) -> None:
+        self._info.send(conversions.camera_info(self.camera))
+
+    def cleanup(self) -> None:
+        del self._footage
 
     def _on_schedule(self, message: TriggerSchedule) -> None:
         self._start_ns = messages.schedule(message).shot(0).stamp_ns

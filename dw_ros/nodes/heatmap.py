@@ -21,14 +21,19 @@ from dw_core.geometry.crop import Crop
 from dw_core.types import Heatmaps, ImageFrame, JpegFrame, Skeleton2D, Skeleton3D, StageStamps
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
+from dw_ros.managed import AUTOSTART, ManagedNode
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 from dw_ros.view import ViewNode
 
 
-class HeatmapNode(ViewNode):
+class HeatmapNode(ManagedNode, ViewNode):
+    _network: backends.HeatmapNetwork  # while it is configured
+    _chooser: PersonCrop
+
     PARAMETERS = (
+        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("backend", backends.DEFAULT, "2D network.", choices=backends.NAMES),
         Parameter("threads", 1, "CPU threads of the network.", 1, 64),
@@ -40,13 +45,8 @@ class HeatmapNode(ViewNode):
 
     def __init__(self, name: str = "heatmap", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        self._network = backends.open_network(self.value("backend"), self.value("threads"))
-        joints = self._network.joint_set
-        self._binning: int = self.value("binning")
-        self._skeleton: Skeleton3D | None = None
-        self._last: Skeleton2D | None = None
-        self._chooser = PersonCrop(self.camera)
-        self._crop: Crop | None = None
+        joints = backends.joints_of(self.value("backend"))
+        self._forget()
         self._crops: Counter[str] = Counter()
         self._inference_ms = 0.0
         self._out = self.outlet("heatmaps", conversions.heatmaps_codec(joints), qos.SENSOR)
@@ -59,14 +59,32 @@ class HeatmapNode(ViewNode):
         else:
             self.inlet("image", conversions.IMAGE, qos.SENSOR, self._on_image)
 
+    def _forget(self) -> None:
+        """Nothing is known of where the person is."""
+        self._skeleton: Skeleton3D | None = None
+        self._last: Skeleton2D | None = None
+        self._crop: Crop | None = None
+
+    def configure(self) -> None:
+        self.camera = self.read_camera()
+        self._chooser = PersonCrop(self.camera)
+        self._network = backends.open_network(self.value("backend"), self.value("threads"))
+
+    def activate(self) -> None:
+        self._forget()
+
+    def cleanup(self) -> None:
+        del self._network, self._chooser
+
     def _on_people(self, people: People) -> None:
         self._skeleton = people.skeletons[0] if people.skeletons else None
 
     def _on_jpeg(self, jpeg: JpegFrame) -> None:
         received_ns, began = self.now_ns(), time.perf_counter_ns()
-        pixels = decode_jpeg(jpeg.data, self._binning)
+        binning = self.value("binning")
+        pixels = decode_jpeg(jpeg.data, binning)
         stamps = StageStamps(received=received_ns, busy=time.perf_counter_ns() - began)
-        self._frames.put((ImageFrame(self.view, jpeg.stamp_ns, pixels, self._binning), stamps))
+        self._frames.put((ImageFrame(self.view, jpeg.stamp_ns, pixels, binning), stamps))
 
     def _on_image(self, frame: ImageFrame) -> None:
         self._frames.put((frame, StageStamps(received=self.now_ns())))

@@ -17,7 +17,8 @@ from dw_core.interleave.window import Window, WindowSettings
 from dw_core.skeleton import joint_set
 from dw_core.types import Heatmaps
 from dw_ros import conversions, qos
-from dw_ros.node import DwNode, Health, main_of
+from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 
@@ -25,8 +26,12 @@ from dw_ros.ports import Bus
 STAMPS_KEPT = 60
 
 
-class SpatialFusionNode(DwNode):
+class SpatialFusionNode(ManagedNode):
+    _window: Window  # while it is configured
+    _fusion: SpatialFusion
+
     PARAMETERS = (
+        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter(
@@ -49,18 +54,24 @@ class SpatialFusionNode(DwNode):
 
     def __init__(self, name: str = "spatial_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        rig = self.rig()
+        self._rig = rig = self.rig()
         joints = joint_set(self.value("joint_set"))
-        names = ("max_age_ms", "lateness_ms", "lookahead_ms")
-        settings = WindowSettings(*(self.value(name) * 1_000_000 for name in names))
-        self._window = Window(rig.names, settings)
-        self._fusion = SpatialFusion(rig, self.value("form"), self.value("own_weight"))
         self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.LARGE)
         codec = conversions.heatmaps_codec(joints)
         self._stamps: dict[str, deque[int]] = {view: deque(maxlen=STAMPS_KEPT) for view in rig.names}
         for view in rig.names:
             # One worker for all views: it alone touches window and fusion.
             self.inlet(f"{view}/heatmaps", codec, qos.SENSOR, self._fuse, worker="fusion", queue=2)
+
+    def configure(self) -> None:
+        self._rig = self.rig_again(self._rig)
+        names = ("max_age_ms", "lateness_ms", "lookahead_ms")
+        settings = WindowSettings(*(self.value(name) * 1_000_000 for name in names))
+        self._window = Window(self._rig.names, settings)
+        self._fusion = SpatialFusion(self._rig, self.value("form"), self.value("own_weight"))
+
+    def cleanup(self) -> None:
+        del self._window, self._fusion
 
     def _fuse(self, heatmaps: Heatmaps) -> None:
         if heatmaps.view in self._stamps:

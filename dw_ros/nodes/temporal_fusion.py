@@ -17,15 +17,19 @@ from dw_core.fusion.weights import packaged_weights
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import DenseSet
 from dw_ros import conversions, qos
-from dw_ros.node import DwNode, Health, main_of
+from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.node import Health, main_of
 from dw_ros.parameters import Parameter
 from dw_ros.ports import Bus
 
 PACKAGED = "packaged"
 
 
-class TemporalFusionNode(DwNode):
+class TemporalFusionNode(ManagedNode):
+    _fusion: TemporalFusion  # while it is configured
+
     PARAMETERS = (
+        AUTOSTART,
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter(
             "weights",
@@ -37,11 +41,16 @@ class TemporalFusionNode(DwNode):
 
     def __init__(self, name: str = "temporal_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        joints = joint_set(self.value("joint_set"))
-        codec = conversions.dense_codec(joints)
-        self._fusion = TemporalFusion(_weights(self.value("weights"), joints), joints)
+        codec = conversions.dense_codec(joint_set(self.value("joint_set")))
         self._out = self.outlet("dense/temporal", codec, qos.LARGE)
         self.inlet("dense/spatial", codec, qos.LARGE, self._warp)
+
+    def configure(self) -> None:
+        joints = joint_set(self.value("joint_set"))
+        self._fusion = TemporalFusion(_weights(self.value("weights"), joints), joints)
+
+    def cleanup(self) -> None:
+        del self._fusion
 
     def _warp(self, dense: DenseSet) -> None:
         began = time.perf_counter_ns()

@@ -19,14 +19,18 @@ from dw_core.skeleton import joint_set
 from dw_core.types import DenseSet, TrackingState
 from dw_ros import conversions, distro, qos
 from dw_ros.conversions import People
+from dw_ros.managed import AUTOSTART, ManagedNode
 from dw_ros.msg import RigCalibration, SkeletonDefinition
-from dw_ros.node import DwNode, Health, main_of
+from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
-from dw_ros.ports import Bus
+from dw_ros.ports import Bus, Outlet
 
 
-class TriangulationNode(DwNode):
+class TriangulationNode(ManagedNode):
+    _triangulation: Triangulation  # while it is configured
+
     PARAMETERS = (
+        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter("world_frame", "world", "Frame of the skeletons."),
@@ -49,27 +53,43 @@ class TriangulationNode(DwNode):
 
     def __init__(self, name: str = "triangulation", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        rig = self.rig()
-        joints = joint_set(self.value("joint_set"))
-        frame = self.value("world_frame")
+        self._rig = self.rig()
+        self._joints = joint_set(self.value("joint_set"))
+        self._state = TrackingState.LOST
+        people = conversions.people_codec(self.value("world_frame"))
+        self._out = self.outlet("skeletons", people, qos.RELIABLE)
+        self._rig_out, self._joints_out = (
+            self.outlet(topic, conversions.message_codec(kind), qos.LATCHED, latched=True)
+            for topic, kind in (
+                ("rig_calibration", RigCalibration),
+                ("skeleton_definition", SkeletonDefinition),
+            )
+        )
+        self.inlet("dense/temporal", conversions.dense_codec(self._joints), qos.LARGE, self._triangulate)
+
+    def configure(self) -> None:
+        self._rig = self.rig_again(self._rig)
         self._triangulation = Triangulation(
-            rig,
-            joints,
+            self._rig,
+            self._joints,
             self.value("method"),
             self.value("mode"),
             self.value("lag_ms") / 1000,
             load_offsets(self.value("joint_offsets")),
         )
-        self._state = TrackingState.LOST
-        self._out = self.outlet("skeletons", conversions.people_codec(frame), qos.RELIABLE)
-        self._latch("rig_calibration", RigCalibration, conversions.rig_to_message(rig, frame))
-        self._latch("skeleton_definition", SkeletonDefinition, conversions.joint_set_to_message(joints))
-        distro.publish_static_frames(self, conversions.camera_frames(rig, frame))
-        self.inlet("dense/temporal", conversions.dense_codec(joints), qos.LARGE, self._triangulate)
 
-    def _latch(self, topic: str, message_type: type, message: Any) -> None:
+    def activate(self) -> None:
+        frame = self.value("world_frame")
+        self._latch(self._rig_out, conversions.rig_to_message(self._rig, frame))
+        self._latch(self._joints_out, conversions.joint_set_to_message(self._joints))
+        distro.publish_static_frames(self, conversions.camera_frames(self._rig, frame))
+
+    def cleanup(self) -> None:
+        del self._triangulation
+
+    def _latch(self, outlet: Outlet[Any], message: Any) -> None:
         message.header.stamp = self.get_clock().now().to_msg()
-        self.outlet(topic, conversions.message_codec(message_type), qos.LATCHED, latched=True).send(message)
+        outlet.send(message)
 
     def _triangulate(self, dense: DenseSet) -> None:
         began = time.perf_counter_ns()

@@ -12,6 +12,7 @@ import yaml
 from dw_core.errors import AssetError, ConfigError
 from dw_ros import graph
 from dw_ros.graph import GraphOptions
+from dw_ros.managed import ManagedNode
 from dw_ros.node import DwNode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def node_class(executable: str) -> type[DwNode]:
 
 def test_one_node_per_task_and_one_camera_and_heatmap_node_per_view() -> None:
     nodes = graph.interleaved_graph(GraphOptions(namespace="lab"))
-    per_rig = {"trigger", "spatial_fusion", "temporal_fusion", "triangulation", "markers"}
+    per_rig = {"trigger", "supervisor", "spatial_fusion", "temporal_fusion", "triangulation", "markers"}
     assert {node.executable for node in nodes if node.namespace == "/lab"} == per_rig
     for view in VIEWS:
         assert {node.executable for node in nodes if node.namespace == f"/lab/{view}"} == {
@@ -39,6 +40,16 @@ def test_one_node_per_task_and_one_camera_and_heatmap_node_per_view() -> None:
         }
     assert len(nodes) == len(per_rig) + 2 * len(VIEWS)
     assert nodes[-1].executable == "trigger", "nobody fires before everybody listens"
+
+
+def test_the_supervisor_gets_the_managed_nodes_from_the_end_of_the_line_to_its_beginning() -> None:
+    nodes = graph.interleaved_graph(GraphOptions(namespace="lab"))
+    (supervisor,) = (node for node in nodes if node.executable == "supervisor")
+    names = supervisor.parameters["nodes"]
+    assert names[:3] == ["/lab/triangulation", "/lab/temporal_fusion", "/lab/spatial_fusion"]
+    assert names[3:] == [f"/lab/{view}/{node}" for node in ("heatmap", "camera") for view in VIEWS]
+    managed = {n.full_name for n in nodes if issubclass(node_class(n.executable), ManagedNode)}
+    assert set(names) == managed
 
 
 def test_external_cameras_take_the_place_of_ours() -> None:
@@ -73,7 +84,8 @@ def test_every_parameter_of_the_file_exists_and_is_the_default() -> None:
             assert name in known, f"{pattern}: {name}"
             assert value == known[name].default, f"{pattern}: {name} differs from the node's default"
         seen.add(executable)
-    assert seen == {node.executable for node in graph.interleaved_graph(GraphOptions())} - {"camera"}
+    nodes = {node.executable for node in graph.interleaved_graph(GraphOptions())}
+    assert seen == nodes - {"camera", "supervisor"}
 
 
 def test_every_graph_parameter_is_declared_by_its_node() -> None:

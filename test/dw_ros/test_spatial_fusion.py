@@ -18,6 +18,7 @@ from dw_core.skeleton import COCO17
 from dw_core.types import NS, Heatmaps
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
+from dw_ros.managed import ManagedNode
 from dw_ros.node import DwNode
 from dw_ros.nodes.spatial_fusion import SpatialFusionNode
 from dw_ros.nodes.temporal_fusion import TemporalFusionNode
@@ -55,8 +56,10 @@ def play(rig: Rig, tmp_path: Path, context: Context, spin_until: Callable[..., N
 
     def make(kind: type[DwNode], name: str, **parameters: object) -> DwNode:
         overrides = [Parameter(key, value=value) for key, value in parameters.items()]
-        nodes.append(kind(name, bus, context=context, namespace="/lab", parameter_overrides=overrides))
-        return nodes[-1]
+        node = kind(name, bus, context=context, namespace="/lab", parameter_overrides=overrides)
+        assert not isinstance(node, ManagedNode) or node.bring_up()
+        nodes.append(node)
+        return node
 
     def run(lookahead_ms: int, method: str) -> tuple[list[People], dict[str, object]]:
         file = str(tmp_path / "rig.yaml")

@@ -17,6 +17,9 @@ def health(context: Context, weights: str, joints: str = "coco17") -> str:
     overrides = [Parameter("weights", value=weights), Parameter("joint_set", value=joints)]
     node = TemporalFusionNode(bus=Bus(), context=context, namespace="/lab", parameter_overrides=overrides)
     try:
+        if not node.bring_up():
+            assert node.refusal is not None
+            raise node.refusal
         return str(node.health().message)
     finally:
         node.close()
