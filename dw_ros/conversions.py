@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import Pose, TransformStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import ColorRGBA, Header
 
 from dw_core.data import messages
+from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Camera, Rig
 from dw_core.interleave.schedule import Shot
 from dw_core.skeleton import JointSet
@@ -72,6 +73,25 @@ def _stamps_to_message(exposure_ns: int, stamps: StageStamps) -> msg.LatencyStam
         fused=to_time(stamps.fused),
         published=to_time(stamps.published),
     )
+
+
+def poses_to_arrays(poses: Sequence[Pose]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rotations (N, 3, 3) and translations (N, 3) m of poses. Raises ConfigError for a quaternion that is not
+    of unit length, within 1 %."""
+    translations = np.array([(p.position.x, p.position.y, p.position.z) for p in poses]).reshape(-1, 3)
+    quaternions = np.array(
+        [(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses]
+    ).reshape(-1, 4)
+    lengths = np.linalg.norm(quaternions, axis=1)
+    if not (np.abs(lengths - 1) < 0.01).all():
+        raise ConfigError(f"quaternions of lengths {np.round(lengths, 3)}, expected 1")
+    x, y, z, w = (quaternions / lengths[:, None]).T
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    return np.moveaxis(np.array(rows), 2, 0), translations
 
 
 # Trigger
