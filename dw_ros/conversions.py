@@ -51,7 +51,7 @@ def optical_frame(view: str) -> str:
     return view + _OPTICAL
 
 
-def _header(stamp_ns: int, frame: str) -> Header:
+def header(stamp_ns: int, frame: str) -> Header:
     return Header(stamp=to_time(stamp_ns), frame_id=frame)
 
 
@@ -100,7 +100,7 @@ def poses_to_arrays(poses: Sequence[Pose]) -> tuple[npt.NDArray[np.float64], npt
 def shot_to_message(shot: Shot) -> msg.TriggerEvent:
     """`issued` and `error_ns` are the trigger node's to set."""
     return msg.TriggerEvent(
-        header=_header(shot.stamp_ns, optical_frame(shot.camera)),
+        header=header(shot.stamp_ns, optical_frame(shot.camera)),
         camera=shot.camera,
         sequence=shot.number,
         scheduled=to_time(shot.stamp_ns),
@@ -114,7 +114,7 @@ def shot_to_message(shot: Shot) -> msg.TriggerEvent:
 
 def image_to_message(frame: ImageFrame) -> Image:
     message = distro.bgr_to_image(frame.pixels)
-    message.header = _header(frame.stamp_ns, optical_frame(frame.view))
+    message.header = header(frame.stamp_ns, optical_frame(frame.view))
     return message
 
 
@@ -125,7 +125,7 @@ def image_from_message(message: Image) -> ImageFrame:
 
 def jpeg_to_message(frame: JpegFrame) -> CompressedImage:
     message = distro.jpeg_to_message(frame.data)
-    message.header = _header(frame.stamp_ns, optical_frame(frame.view))
+    message.header = header(frame.stamp_ns, optical_frame(frame.view))
     return message
 
 
@@ -221,7 +221,7 @@ def heatmaps_codec(joints: JointSet) -> Codec[Heatmaps]:
 
 def _heatmaps_to_message(value: Heatmaps) -> msg.Heatmaps:
     return msg.Heatmaps(
-        header=_header(value.stamp_ns, optical_frame(value.view)),
+        header=header(value.stamp_ns, optical_frame(value.view)),
         view=value.view,
         crop=[value.crop.left, value.crop.top, value.crop.side],
         tensor=tensor_to_message(value.tensor),
@@ -238,7 +238,7 @@ def _dense_to_message(value: DenseSet) -> msg.DenseHeatmaps:
     maps = np.stack([view.tensor for view in value.views])
     raw = np.stack([view.raw for view in value.views]) if value.stage < Stage.TEMPORAL else maps[:0]
     return msg.DenseHeatmaps(
-        header=_header(value.target_ns, optical_frame(value.fresh)),
+        header=header(value.target_ns, optical_frame(value.fresh)),
         stage=int(value.stage),
         fresh=value.fresh,
         views=[view.view for view in value.views],
@@ -257,7 +257,7 @@ def skeleton2d_codec(joints: JointSet) -> Codec[Skeleton2D]:
 
 def _skeleton2d_to_message(value: Skeleton2D) -> msg.Skeleton2D:
     return msg.Skeleton2D(
-        header=_header(value.stamp_ns, optical_frame(value.view)),
+        header=header(value.stamp_ns, optical_frame(value.view)),
         view=value.view,
         pixels=_floats(value.pixels),
         covariance=_floats(value.covariance[:, [0, 0, 1], [0, 1, 1]]),
@@ -267,7 +267,7 @@ def _skeleton2d_to_message(value: Skeleton2D) -> msg.Skeleton2D:
 
 def skeleton3d_to_message(value: Skeleton3D, world_frame: str) -> msg.Skeleton3D:
     return msg.Skeleton3D(
-        header=_header(value.stamp_ns, world_frame),
+        header=header(value.stamp_ns, world_frame),
         id=value.identity,
         tracking_state=int(value.state),
         joint_set=value.joint_set,
@@ -292,7 +292,7 @@ class People:
 def people_codec(world_frame: str) -> Codec[People]:
     def to_message(value: People) -> msg.Skeleton3DArray:
         return msg.Skeleton3DArray(
-            header=_header(value.stamp_ns, world_frame),
+            header=header(value.stamp_ns, world_frame),
             skeletons=[skeleton3d_to_message(one, world_frame) for one in value.skeletons],
         )
 
