@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import Pose, TransformStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import ColorRGBA, Header
 
 from dw_core.data import messages
+from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Camera, Rig
 from dw_core.interleave.schedule import Shot
 from dw_core.skeleton import JointSet
@@ -50,7 +51,7 @@ def optical_frame(view: str) -> str:
     return view + _OPTICAL
 
 
-def _header(stamp_ns: int, frame: str) -> Header:
+def header(stamp_ns: int, frame: str) -> Header:
     return Header(stamp=to_time(stamp_ns), frame_id=frame)
 
 
@@ -75,13 +76,32 @@ def _stamps_to_message(exposure_ns: int, stamps: StageStamps) -> msg.LatencyStam
     )
 
 
+def poses_to_arrays(poses: Sequence[Pose]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rotations (N, 3, 3) and translations (N, 3) m of poses. Raises ConfigError for a quaternion that is not
+    of unit length, within 1 %."""
+    translations = np.array([(p.position.x, p.position.y, p.position.z) for p in poses]).reshape(-1, 3)
+    quaternions = np.array(
+        [(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses]
+    ).reshape(-1, 4)
+    lengths = np.linalg.norm(quaternions, axis=1)
+    if not (np.abs(lengths - 1) < 0.01).all():
+        raise ConfigError(f"quaternions of lengths {np.round(lengths, 3)}, expected 1")
+    x, y, z, w = (quaternions / lengths[:, None]).T
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    return np.moveaxis(np.array(rows), 2, 0), translations
+
+
 # Trigger
 
 
 def shot_to_message(shot: Shot) -> msg.TriggerEvent:
     """`issued` and `error_ns` are the trigger node's to set."""
     return msg.TriggerEvent(
-        header=_header(shot.stamp_ns, optical_frame(shot.camera)),
+        header=header(shot.stamp_ns, optical_frame(shot.camera)),
         camera=shot.camera,
         sequence=shot.number,
         scheduled=to_time(shot.stamp_ns),
@@ -95,7 +115,7 @@ def shot_to_message(shot: Shot) -> msg.TriggerEvent:
 
 def image_to_message(frame: ImageFrame) -> Image:
     message = distro.bgr_to_image(frame.pixels)
-    message.header = _header(frame.stamp_ns, optical_frame(frame.view))
+    message.header = header(frame.stamp_ns, optical_frame(frame.view))
     return message
 
 
@@ -106,7 +126,7 @@ def image_from_message(message: Image) -> ImageFrame:
 
 def jpeg_to_message(frame: JpegFrame) -> CompressedImage:
     message = distro.jpeg_to_message(frame.data)
-    message.header = _header(frame.stamp_ns, optical_frame(frame.view))
+    message.header = header(frame.stamp_ns, optical_frame(frame.view))
     return message
 
 
@@ -202,7 +222,7 @@ def heatmaps_codec(joints: JointSet) -> Codec[Heatmaps]:
 
 def _heatmaps_to_message(value: Heatmaps) -> msg.Heatmaps:
     return msg.Heatmaps(
-        header=_header(value.stamp_ns, optical_frame(value.view)),
+        header=header(value.stamp_ns, optical_frame(value.view)),
         view=value.view,
         crop=[value.crop.left, value.crop.top, value.crop.side],
         tensor=tensor_to_message(value.tensor),
@@ -219,7 +239,7 @@ def _dense_to_message(value: DenseSet) -> msg.DenseHeatmaps:
     maps = np.stack([view.tensor for view in value.views])
     raw = np.stack([view.raw for view in value.views]) if value.stage < Stage.TEMPORAL else maps[:0]
     return msg.DenseHeatmaps(
-        header=_header(value.target_ns, optical_frame(value.fresh)),
+        header=header(value.target_ns, optical_frame(value.fresh)),
         stage=int(value.stage),
         fresh=value.fresh,
         views=[view.view for view in value.views],
@@ -238,7 +258,7 @@ def skeleton2d_codec(joints: JointSet) -> Codec[Skeleton2D]:
 
 def _skeleton2d_to_message(value: Skeleton2D) -> msg.Skeleton2D:
     return msg.Skeleton2D(
-        header=_header(value.stamp_ns, optical_frame(value.view)),
+        header=header(value.stamp_ns, optical_frame(value.view)),
         view=value.view,
         pixels=_floats(value.pixels),
         covariance=_floats(value.covariance[:, [0, 0, 1], [0, 1, 1]]),
@@ -248,7 +268,7 @@ def _skeleton2d_to_message(value: Skeleton2D) -> msg.Skeleton2D:
 
 def skeleton3d_to_message(value: Skeleton3D, world_frame: str) -> msg.Skeleton3D:
     return msg.Skeleton3D(
-        header=_header(value.stamp_ns, world_frame),
+        header=header(value.stamp_ns, world_frame),
         id=value.identity,
         tracking_state=int(value.state),
         joint_set=value.joint_set,
@@ -273,7 +293,7 @@ class People:
 def people_codec(world_frame: str) -> Codec[People]:
     def to_message(value: People) -> msg.Skeleton3DArray:
         return msg.Skeleton3DArray(
-            header=_header(value.stamp_ns, world_frame),
+            header=header(value.stamp_ns, world_frame),
             skeletons=[skeleton3d_to_message(one, world_frame) for one in value.skeletons],
         )
 

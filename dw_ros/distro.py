@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -138,3 +139,25 @@ def publish_static_frames(node: Any, transforms: list[TransformStamped]) -> bool
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_publisher(TFMessage, "/tf_static", qos).publish(TFMessage(transforms=transforms))
     return True
+
+
+def frame_publisher(node: Any) -> Callable[[list[TransformStamped]], None] | None:
+    """What publishes transforms on /tf; None where there is no tf2."""
+    if not _has("tf2_msgs"):
+        return None
+    from tf2_msgs.msg import TFMessage
+
+    publisher = node.create_publisher(TFMessage, "/tf", 100)
+    return lambda transforms: publisher.publish(TFMessage(transforms=transforms))
+
+
+def hri_messages() -> ModuleType:
+    """hri_msgs.msg. Raises ConfigError where it is not installed."""
+    if not _has("hri_msgs"):
+        raise ConfigError(
+            "hri_msgs is not installed, expected for the topics of ROS4HRI: sudo apt install "
+            "ros-$ROS_DISTRO-hri-msgs, or clone github.com/ros4hri/hri_msgs into the workspace"
+        )
+    from hri_msgs import msg
+
+    return msg

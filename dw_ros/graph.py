@@ -34,6 +34,7 @@ class GraphOptions:
     `rig`: a file, or the name of one in config/rigs; none: the source's own rig.yaml, or that of the
     footage. `source`: "footage"; "rendered": config/scenes/walk.yaml, rendered once; a folder with one video
     or folder of images per view; or "external": somebody else publishes the images.
+    `hri`: the topics of ROS4HRI beside ours.
     """
 
     rig: str = ""
@@ -42,6 +43,7 @@ class GraphOptions:
     rate_hz: float | None = None
     parameters: str = ""
     composition: Composition = "composed"
+    hri: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     namespace = namespace_of(options)
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
     nodes = [
+        *([NodeSpec("hri", "hri", namespace)] if options.hri else []),
         NodeSpec("markers", "markers", namespace),
         NodeSpec("triangulation", "triangulation", namespace, shared),
         NodeSpec("temporal_fusion", "temporal_fusion", namespace),
@@ -210,10 +213,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parameters", default="", metavar="FILE", help="ROS parameter file (config/interleaved.yaml)"
     )
+    parser.add_argument(
+        "--hri", action="store_true", help="publish the topics of ROS4HRI too (REP-155; needs hri_msgs)"
+    )
 
 
 def from_arguments(args: argparse.Namespace, composition: Composition) -> GraphOptions:
-    return GraphOptions(args.rig, args.source, args.namespace, args.rate_hz, args.parameters, composition)
+    return GraphOptions(
+        args.rig, args.source, args.namespace, args.rate_hz, args.parameters, composition, args.hri
+    )
 
 
 def to_arguments(options: GraphOptions) -> tuple[str, ...]:
@@ -230,4 +238,6 @@ def to_arguments(options: GraphOptions) -> tuple[str, ...]:
         arguments = (*arguments, "--rate-hz", repr(options.rate_hz))
     if options.parameters:
         arguments = (*arguments, "--parameters", options.parameters)
+    if options.hri:
+        arguments = (*arguments, "--hri")
     return tuple(arguments)

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "rate_hz": ("", "Frames per second of each camera; empty: from the parameter file."),
     "parameters": ("", "ROS parameter file; empty: config/interleaved.yaml."),
     "composition": ("composed", "composed (one process) or isolated (one process per node)."),
+    "hri": ("false", "true: publish the topics of ROS4HRI too (REP-155; needs hri_msgs)."),
     "use_sim_time": ("false", "Follow /clock."),
     "log_level": ("info", "Log level of all nodes."),
     "rviz": ("false", "Start RViz on config/interleaved.rviz."),
@@ -39,6 +40,7 @@ def _launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         rate_hz=float(chosen["rate_hz"]) if chosen["rate_hz"] else None,
         parameters=chosen["parameters"],
         composition=graph.composition(chosen["composition"]),
+        hri=chosen["hri"] == "true",
     )
     sim_time = {"use_sim_time": chosen["use_sim_time"] == "true"}
     actions: list[LaunchDescriptionEntity] = [

@@ -1,0 +1,128 @@
+"""hri: tracked people in the conventions of ROS4HRI (REP-155), for whoever speaks those.
+
+Reads `skeletons` and `rig_calibration`; publishes /humans/bodies/tracked, and for each tracked body
+/humans/bodies/<id>/position (middle of the hips) and /humans/bodies/<id>/skeleton2d (at the exposures of
+the camera `view`), and where tf2 exists the frame body_<id> on /tf. Needs hri_msgs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PointStamped, TransformStamped
+
+from dw_core import hri
+from dw_core.data import messages
+from dw_core.errors import ConfigError
+from dw_core.geometry.camera import Camera
+from dw_core.skeleton import joint_set
+from dw_core.types import Skeleton3D, TrackingState
+from dw_ros import conversions, distro, qos
+from dw_ros.conversions import People
+from dw_ros.msg import RigCalibration
+from dw_ros.node import DwNode, Health, main_of
+from dw_ros.parameters import Parameter
+from dw_ros.ports import Bus
+
+BODIES = "/humans/bodies"
+
+
+class HriNode(DwNode):
+    PARAMETERS = (
+        Parameter("joint_set", "coco17", "Joints of the skeletons, by name."),
+        Parameter("world_frame", "world", "Frame of the skeletons."),
+        Parameter("view", "", "Camera whose image skeleton2d is of; empty: the first of the rig."),
+    )
+
+    def __init__(self, name: str = "hri", bus: Bus | None = None, **options: Any) -> None:
+        super().__init__(name, bus, **options)
+        self._msg = distro.hri_messages()
+        self._joints = joint_set(self.value("joint_set"))
+        self._frame = self.value("world_frame")
+        self._camera: Camera | None = None
+        self._bodies: dict[str, tuple[Any, Any]] = {}  # publishers of position and skeleton2d
+        self._tracked = self.outlet(
+            f"{BODIES}/tracked", conversions.message_codec(self._msg.IdsList), qos.RELIABLE
+        )
+        self._tf = distro.frame_publisher(self)
+        self.inlet("rig_calibration", conversions.message_codec(RigCalibration), qos.LATCHED, self._on_rig)
+        people = conversions.people_codec(self._frame)
+        self.inlet("skeletons", people, qos.RELIABLE, self._on_people, worker="hri")
+
+    def _on_rig(self, message: RigCalibration) -> None:
+        rig = messages.rig(message)
+        wanted = self.value("view") or rig.names[0]
+        if wanted not in rig.names:
+            raise ConfigError(f"parameter 'view' is '{wanted}', expected one of {', '.join(rig.names)}")
+        self._camera = rig[rig.index(wanted)]
+
+    def _on_people(self, people: People) -> None:
+        tracked = {
+            hri.body_id(one.identity): one for one in people.skeletons if one.state == TrackingState.TRACKED
+        }
+        self._keep(tracked)
+        ids = self._msg.IdsList(ids=list(tracked))
+        ids.header = conversions.header(people.stamp_ns, self._frame)
+        self._tracked.send(ids)
+        for body, skeleton in tracked.items():
+            position, skeleton2d = self._bodies[body]
+            place = hri.body_position(skeleton.positions, self._joints)
+            if np.isfinite(place).all():
+                position.publish(_point(skeleton.stamp_ns, self._frame, place))
+                self._send_frame(body, skeleton, place)
+            if self._camera is not None and _seen_by(skeleton, self._camera.name):
+                skeleton2d.publish(self._skeleton2d(skeleton, self._camera))
+
+    def _keep(self, tracked: Sequence[str] | dict[str, Skeleton3D]) -> None:
+        """Topics for those who are tracked, and for nobody else."""
+        for body in [body for body in self._bodies if body not in tracked]:
+            for publisher in self._bodies.pop(body):
+                self.destroy_publisher(publisher)
+        for body in tracked:
+            if body not in self._bodies:
+                self._bodies[body] = (
+                    self.create_publisher(PointStamped, f"{BODIES}/{body}/position", qos.RELIABLE),
+                    self.create_publisher(self._msg.Skeleton2D, f"{BODIES}/{body}/skeleton2d", qos.RELIABLE),
+                )
+
+    def _send_frame(self, body: str, skeleton: Skeleton3D, place: Any) -> None:
+        axes = hri.body_rotation(skeleton.positions, self._joints)
+        if self._tf is None or axes is None:
+            return
+        transform = TransformStamped(child_frame_id=f"body_{body}")
+        transform.header = conversions.header(skeleton.stamp_ns, self._frame)
+        to, turn = transform.transform.translation, transform.transform.rotation
+        to.x, to.y, to.z = place.tolist()
+        turn.x, turn.y, turn.z, turn.w = distro.quaternion(axes)
+        self._tf([transform])
+
+    def _skeleton2d(self, skeleton: Skeleton3D, camera: Camera) -> Any:
+        found = hri.keypoints(camera, skeleton.positions, skeleton.confidence, self._joints)
+        message = self._msg.Skeleton2D()
+        message.header = conversions.header(skeleton.stamp_ns, conversions.optical_frame(camera.name))
+        message.skeleton = [
+            self._msg.NormalizedPointOfInterest2D(x=float(x), y=float(y), c=float(c)) for x, y, c in found
+        ]
+        return message
+
+    def health(self) -> Health:
+        return Health(message=f"{len(self._bodies)} tracked", values={"tf": self._tf is not None})
+
+
+def _seen_by(skeleton: Skeleton3D, view: str) -> bool:
+    """Whether the skeleton is of an exposure of that view."""
+    return (view, 0) in zip(skeleton.views, skeleton.view_ages_ns, strict=True)
+
+
+def _point(stamp_ns: int, frame: str, place: Any) -> PointStamped:
+    message = PointStamped(header=conversions.header(stamp_ns, frame))
+    message.point.x, message.point.y, message.point.z = place.tolist()
+    return message
+
+
+main = main_of(HriNode, "hri")
+
+if __name__ == "__main__":
+    main()
