@@ -37,7 +37,6 @@ from dw_ros import distro, msg
 from dw_ros.ports import Codec
 
 T = TypeVar("T")
-_OPTICAL = "_optical_frame"
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -47,7 +46,7 @@ def to_time(stamp_ns: int) -> Time:
 
 def optical_frame(view: str) -> str:
     """Frame of a camera's images (REP 103)."""
-    return view + _OPTICAL
+    return view + messages.OPTICAL
 
 
 def _header(stamp_ns: int, frame: str) -> Header:
@@ -99,7 +98,7 @@ def image_to_message(frame: ImageFrame) -> Image:
 
 
 def image_from_message(message: Image) -> ImageFrame:
-    view = message.header.frame_id.removesuffix(_OPTICAL)
+    view = message.header.frame_id.removesuffix(messages.OPTICAL)
     return ImageFrame(view, messages.time_ns(message.header.stamp), distro.image_to_bgr(message))
 
 
@@ -107,11 +106,6 @@ def jpeg_to_message(frame: JpegFrame) -> CompressedImage:
     message = distro.jpeg_to_message(frame.data)
     message.header = _header(frame.stamp_ns, optical_frame(frame.view))
     return message
-
-
-def jpeg_from_message(message: CompressedImage) -> JpegFrame:
-    view = message.header.frame_id.removesuffix(_OPTICAL)
-    return JpegFrame(view, messages.time_ns(message.header.stamp), bytes(message.data))
 
 
 # Calibration
@@ -285,7 +279,7 @@ def people_codec(world_frame: str) -> Codec[People]:
 
 SHOT = Codec(msg.TriggerEvent, shot_to_message, messages.shot)
 IMAGE = Codec(Image, image_to_message, image_from_message)
-JPEG = Codec(CompressedImage, jpeg_to_message, jpeg_from_message)
+JPEG = Codec(CompressedImage, jpeg_to_message, messages.jpeg)
 
 
 def message_codec(message_type: type) -> Codec[Any]:
