@@ -33,6 +33,7 @@ from dw_core.types import (
     Stage,
     StageStamps,
 )
+from dw_core.viewing.shapes import body_frame
 from dw_ros import distro, msg
 from dw_ros.ports import Codec
 
@@ -144,15 +145,32 @@ def rig_to_message(rig: Rig, world_frame: str) -> msg.RigCalibration:
 
 def camera_frames(rig: Rig, world_frame: str) -> list[TransformStamped]:
     """The pose of every camera's optical frame in the world, for tf."""
+    return [
+        _transform(_header(0, world_frame), optical_frame(camera.name), camera.centre, camera.R.T)
+        for camera in rig
+    ]
+
+
+def person_frames(people: People, joints: JointSet, world_frame: str) -> list[TransformStamped]:
+    """Where everybody is and faces, as frames person_<id>: x ahead, y to the left, z up, between the hips.
+    Whose hips are not known is left out."""
     transforms = []
-    for camera in rig:
-        transform = TransformStamped(child_frame_id=optical_frame(camera.name))
-        transform.header.frame_id = world_frame
-        place, turn = transform.transform.translation, transform.transform.rotation
-        place.x, place.y, place.z = camera.centre.tolist()
-        turn.x, turn.y, turn.z, turn.w = distro.quaternion(camera.R.T)
-        transforms.append(transform)
+    for one in people.skeletons:
+        pose = body_frame(one.positions, joints)
+        if pose is not None:
+            header = _header(people.stamp_ns, world_frame)
+            transforms.append(_transform(header, f"person_{one.identity}", *pose))
     return transforms
+
+
+def _transform(
+    header: Header, child: str, place: npt.NDArray[np.float64], rotation: npt.NDArray[np.float64]
+) -> TransformStamped:
+    transform = TransformStamped(header=header, child_frame_id=child)
+    to, turn = transform.transform.translation, transform.transform.rotation
+    to.x, to.y, to.z = place.tolist()
+    turn.x, turn.y, turn.z, turn.w = distro.quaternion(rotation)
+    return transform
 
 
 SIDE_COLOURS = {"left": (0.1, 0.5, 0.95), "right": (0.95, 0.45, 0.1), "centre": (0.85, 0.85, 0.85)}

@@ -138,3 +138,26 @@ def publish_static_frames(node: Any, transforms: list[TransformStamped]) -> bool
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_publisher(TFMessage, "/tf_static", qos).publish(TFMessage(transforms=transforms))
     return True
+
+
+class MovingFrames:
+    """Transforms on /tf, for whoever subscribes; nothing where there is no tf2."""
+
+    def __init__(self, node: Any) -> None:
+        self._publisher: Any = None
+        if _has("tf2_msgs"):
+            from tf2_msgs.msg import TFMessage
+
+            self._publisher = node.create_publisher(TFMessage, "/tf", 100)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody would receive a transform now."""
+        return self._publisher is not None and self._publisher.get_subscription_count() > 0
+
+    def send(self, transforms: list[TransformStamped]) -> None:
+        """Publish transforms, if anybody wants them."""
+        if self.wanted:
+            from tf2_msgs.msg import TFMessage
+
+            self._publisher.publish(TFMessage(transforms=transforms))

@@ -149,7 +149,8 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     namespace = namespace_of(options)
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
     nodes = [
-        NodeSpec("markers", "markers", namespace),
+        NodeSpec("markers", "markers", namespace, shared),
+        NodeSpec("overlay", "overlay", namespace, shared),
         NodeSpec("triangulation", "triangulation", namespace, shared),
         NodeSpec("temporal_fusion", "temporal_fusion", namespace),
         NodeSpec("spatial_fusion", "spatial_fusion", namespace, shared),

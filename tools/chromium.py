@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 

@@ -7,12 +7,13 @@ always those of the full image.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dw_core.geometry.camera import Camera
+from dw_core.geometry.camera import Camera, project
 from dw_core.geometry.crop import Crop
 from dw_core.geometry.epipolar import epipolar_curve
 from dw_core.skeleton import JointSet
@@ -23,10 +24,42 @@ LINE_COLOUR = (60, 220, 60)
 # Maps begin to be seen at the first of these heights; from the second on they hide the image as OPACITY says.
 FAINT_HEIGHT, FULL_HEIGHT = 0.05, 0.5
 OPACITY = 0.8
+# Pictures of people are made at one of these fractions of an image's size.
+BINNINGS = (8, 4, 2, 1)
 # Along an epipolar half-line: a third of a degree apart.
 CURVE_SAMPLES = 540
 # Cells of a crop of one pixel at the origin are pixels.
 _PIXELS = Crop(-0.5, -0.5, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """What to draw over one view's image: its heatmaps, its 2D joints, skeletons in space, each (J, 3) in
+    metres, and curves, each (N, 2) in px of the full image."""
+
+    heatmaps: Heatmaps | None = None
+    seen: Skeleton2D | None = None
+    skeletons: Sequence[FloatArray] = ()
+    curves: Sequence[FloatArray] = ()
+
+
+def draw_overlay(picture: UInt8Array, camera: Camera, joints: JointSet, what: Overlay, scale: float) -> None:
+    """Draw all of it into a camera's picture (rows, cols, 3), in place."""
+    if what.heatmaps is not None:
+        blend(picture, heatmap_layer(what.heatmaps, joints, picture.shape, scale))
+    for curve in what.curves:
+        draw_curve(picture, curve, scale)
+    for positions in what.skeletons:
+        draw_skeleton(picture, project(camera, positions), joints, scale)
+    if what.seen is not None:
+        draw_joints(picture, what.seen, joints, scale)
+
+
+def binning(camera: Camera, pixels: int) -> int:
+    """The largest binning, of those that JPEG decoders know, that leaves a camera's image at least so many
+    pixels high or wide."""
+    size = max(camera.width, camera.height)
+    return next(step for step in BINNINGS if size / step >= pixels or step == 1)
 
 
 def draw_skeleton(picture: UInt8Array, pixels: FloatArray, joints: JointSet, scale: float) -> None:

@@ -63,19 +63,18 @@ class Bag:
     def last(self, topic: str) -> Any:
         """The last message of a latched topic below the namespace. Raises MediaError when there is none."""
         name = f"{self.namespace}/{topic}"
-        message = None
-        for message in self._messages({name}):
-            pass
-        if message is None:
+        found = [message for _, message in self._messages({name})]
+        if not found:
             raise MediaError(f"{self._path} holds no message of {name}, expected a recording of the graph")
-        return message[1]
+        return found[-1]
 
     def play(self, rig: Rig, recording: Recording) -> int:
         """Show everything, in order of arrival; the number of messages."""
         shown = topics(self.namespace, rig)
         count = 0
-        for count, (topic, message) in enumerate(self._messages(set(shown)), 1):
+        for topic, message in self._messages(set(shown)):
             shown[topic](recording, message)
+            count += 1
         return count
 
     def _messages(self, names: set[str]) -> Iterator[tuple[str, Any]]:

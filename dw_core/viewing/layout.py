@@ -20,9 +20,7 @@ EYE_HEIGHT_M = 0.9
 
 def layout(rig: Rig, live: bool) -> rrb.Blueprint:
     """The windows for a rig; a live run is followed, a bag played in a loop."""
-    views = [
-        rrb.Spatial2DView(origin=f"world/{name}", name=name, background=DARK) for name in rig.names
-    ]
+    views = [rrb.Spatial2DView(origin=f"world/{name}", name=name, background=DARK) for name in rig.names]
     half = (len(views) + 1) // 2
     eye, middle = viewpoint(rig)
     world = rrb.Spatial3DView(

@@ -20,13 +20,13 @@ from dw_core.data.footage import decode_jpeg
 from dw_core.geometry.camera import Camera, Rig, project
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import FloatArray, Heatmaps, JpegFrame, Skeleton2D, Skeleton3D
-from dw_core.viewing.draw import COLOURS, heatmap_layer
+from dw_core.viewing.draw import COLOURS, binning, heatmap_layer
 from dw_core.viewing.shapes import ellipsoids
 
 TIMELINE = "exposure"
 STAGES = ("received", "inferred", "fused", "published")
-# Pictures are stored at the largest of these fractions of their size that leaves this many pixels.
-BINNINGS, PICTURE_PX = (8, 4, 2, 1), 480
+# Pictures are stored smaller, but with at least this many pixels one way.
+PICTURE_PX = 480
 JPEG_QUALITY = 80
 PYRAMID_M = 0.5
 JOINT_M, BONE_M = 0.03, 0.012
@@ -36,8 +36,8 @@ VELOCITY_S = 0.1
 TRUTH_COLOUR = (150, 150, 150)
 # Of lines in the plots, in turn; R, G, B.
 LINE_COLOURS = (
-    (86, 180, 233), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (240, 228, 66), (0, 114, 178),
-    (150, 150, 150),
+    (86, 180, 233), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (240, 228, 66),
+    (0, 114, 178), (150, 150, 150),
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ class Recording:
     def __init__(self, stream: rr.RecordingStream, rig: Rig, joints: JointSet) -> None:
         self._stream, self._joints = stream, joints
         self._cameras = {camera.name: camera for camera in rig}
-        self._binnings = {camera.name: binning(camera) for camera in rig}
+        self._binnings = {camera.name: binning(camera, PICTURE_PX) for camera in rig}
         self._shown: set[str] = set()
         colours = [COLOURS[joints.side(joint)][::-1] for joint in joints.joints]
         self._joint_colours = np.array(colours, dtype=np.uint8)
@@ -137,9 +137,9 @@ class Recording:
         place: FloatArray = (pixels + 0.5) / self._binnings[view]
         return place
 
-    def _bones(self, points: FloatArray) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+    def _bones(self, points: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Bones (E, 2, 2 or 3) of joints (J, 2 or 3) whose ends are known, and their colours (E, 3)."""
-        strips = points[np.array(self._joints.edges)]
+        strips = points[np.array(self._joints.edges)].astype(np.float32)
         known = np.isfinite(strips).all((1, 2))
         return strips[known], self._bone_colours[known]
 
@@ -162,14 +162,17 @@ class Recording:
         velocities = one.velocities[known]
         moving = np.isfinite(velocities).all(-1)
         arrows = rr.Arrows3D(
-            vectors=VELOCITY_S * velocities[moving], origins=positions[moving], radii=0.004, colors=colours[moving]
+            vectors=VELOCITY_S * velocities[moving],
+            origins=positions[moving],
+            radii=0.004,
+            colors=colours[moving],
         )
         self._stream.log(f"{path}/velocity", arrows)
 
     def _reprojected(self, camera: Camera, skeletons: Sequence[Skeleton3D]) -> None:
         """The skeletons in one image, through its lens."""
         parts = [self._bones(self._place(camera.name, project(camera, one.positions))) for one in skeletons]
-        strips = np.concatenate([strip for strip, _ in parts] or [np.zeros((0, 2, 2))])
+        strips = np.concatenate([strip for strip, _ in parts] or [np.zeros((0, 2, 2), dtype=np.float32)])
         colours = np.concatenate([colour for _, colour in parts] or [np.zeros((0, 3), dtype=np.uint8)])
         lines = rr.LineStrips2D(strips, colors=colours, radii=0.8)
         self._stream.log(f"world/{camera.name}/skeleton", lines)
@@ -189,11 +192,6 @@ def start(stream: rr.RecordingStream, rig: Rig, joint_set_name: str) -> Recordin
     return Recording(stream, rig, joint_set(joint_set_name))
 
 
-def binning(camera: Camera) -> int:
-    """By how much a camera's pictures are made smaller for the recording."""
-    return next(b for b in BINNINGS if max(camera.width, camera.height) / b >= PICTURE_PX or b == 1)
-
-
 def _picture_shape(camera: Camera, scale: int) -> tuple[int, int]:
     """Rows and columns, as the JPEG decoder rounds them."""
     return -(-camera.height // scale), -(-camera.width // scale)
@@ -204,4 +202,3 @@ def _smaller(jpeg: bytes, scale: int) -> bytes:
         return jpeg
     _, data = cv2.imencode(".jpg", decode_jpeg(jpeg, scale), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
-

@@ -1,4 +1,4 @@
-"""Shapes in space that show what the numbers mean: camera pyramids, rays, ellipsoids, where a person faces."""
+"""Shapes in space that show what the numbers mean: pyramids, rays, ellipsoids, where a person faces."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ def frustum(camera: Camera, depth_m: float) -> FloatArray:
 def ellipsoids(covariance: FloatArray, deviations: float) -> tuple[FloatArray, FloatArray]:
     """Ellipsoids of covariances (J, 3, 3) m^2, that many standard deviations large: half axes (J, 3) in
     metres, and rotations (J, 3, 3) from their axes to the world. NaN for one that is not finite."""
-    known = np.isfinite(covariance).all((1, 2))
+    known = np.asarray(np.isfinite(covariance).all((1, 2)))
     variances, axes = np.linalg.eigh(np.where(known[:, None, None], covariance, np.eye(3)))
     axes[:, :, 0] *= np.sign(np.linalg.det(axes))[:, None]
     half = deviations * np.sqrt(np.maximum(variances, 0))
-    unknown = ~known
-    half[unknown], axes[unknown] = np.nan, np.nan
+    half[~known], axes[~known] = np.nan, np.nan
     return half, axes
 
 

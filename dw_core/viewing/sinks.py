@@ -50,8 +50,8 @@ def open_stream(sinks: Sinks, rig: Rig, live: bool) -> rr.RecordingStream:
     that cannot be written and a screen that is not there."""
     if sinks.native and not has_screen():
         raise ConfigError(
-            "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): say --web and open the page "
-            "in a browser, or --save FILE.rrd"
+            "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): say --web and open the "
+            "page in a browser, or --save FILE.rrd"
         )
     stream = rr.RecordingStream(APPLICATION)
     try:

@@ -3,8 +3,8 @@
 Reads dense/temporal; decodes the maps to image points with covariances, gives each point to the
 tracker as a ray with its own time, and publishes `skeletons`, one array per exposure, empty while nobody
 is tracked: in mode causal the newest exposure's at once, in mode window each one's after a lag, improved
-by what was seen since. Latched beside it: rig_calibration and skeleton_definition; /tf_static where
-tf2 exists.
+by what was seen since. Latched beside it: rig_calibration and skeleton_definition. Where tf2 exists,
+/tf_static has the cameras and /tf has person_<id>: between the hips, x ahead.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class TriangulationNode(DwNode):
         self._latch("rig_calibration", RigCalibration, conversions.rig_to_message(rig, frame))
         self._latch("skeleton_definition", SkeletonDefinition, conversions.joint_set_to_message(joints))
         distro.publish_static_frames(self, conversions.camera_frames(rig, frame))
+        self._joints, self._frame = joints, frame
+        self._frames = distro.MovingFrames(self)
         self.inlet("dense/temporal", conversions.dense_codec(joints), qos.LARGE, self._triangulate)
 
     def _latch(self, topic: str, message_type: type, message: Any) -> None:
@@ -75,7 +77,10 @@ class TriangulationNode(DwNode):
             stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns()))
             self._state = skeleton.state
             nobody = skeleton.state == TrackingState.LOST
-            self._out.send(People(skeleton.stamp_ns, [] if nobody else [stamped]))
+            people = People(skeleton.stamp_ns, [] if nobody else [stamped])
+            self._out.send(people)
+            if self._frames.wanted:
+                self._frames.send(conversions.person_frames(people, self._joints, self._frame))
 
     def health(self) -> Health:
         health = Health(message=self._state.name.lower(), values=dict(self._triangulation.counters))
