@@ -34,11 +34,11 @@ from dw_core.types import (
     Stage,
     StageStamps,
 )
+from dw_core.viewing.shapes import body_frame
 from dw_ros import distro, msg
 from dw_ros.ports import Codec
 
 T = TypeVar("T")
-_OPTICAL = "_optical_frame"
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -48,7 +48,7 @@ def to_time(stamp_ns: int) -> Time:
 
 def optical_frame(view: str) -> str:
     """Frame of a camera's images (REP 103)."""
-    return view + _OPTICAL
+    return view + messages.OPTICAL
 
 
 def header(stamp_ns: int, frame: str) -> Header:
@@ -120,7 +120,7 @@ def image_to_message(frame: ImageFrame) -> Image:
 
 
 def image_from_message(message: Image) -> ImageFrame:
-    view = message.header.frame_id.removesuffix(_OPTICAL)
+    view = message.header.frame_id.removesuffix(messages.OPTICAL)
     return ImageFrame(view, messages.time_ns(message.header.stamp), distro.image_to_bgr(message))
 
 
@@ -128,11 +128,6 @@ def jpeg_to_message(frame: JpegFrame) -> CompressedImage:
     message = distro.jpeg_to_message(frame.data)
     message.header = header(frame.stamp_ns, optical_frame(frame.view))
     return message
-
-
-def jpeg_from_message(message: CompressedImage) -> JpegFrame:
-    view = message.header.frame_id.removesuffix(_OPTICAL)
-    return JpegFrame(view, messages.time_ns(message.header.stamp), bytes(message.data))
 
 
 # Calibration
@@ -171,15 +166,33 @@ def rig_to_message(rig: Rig, world_frame: str) -> msg.RigCalibration:
 
 def camera_frames(rig: Rig, world_frame: str) -> list[TransformStamped]:
     """The pose of every camera's optical frame in the world, for tf."""
+    return [
+        transform(header(0, world_frame), optical_frame(camera.name), camera.centre, camera.R.T)
+        for camera in rig
+    ]
+
+
+def person_frames(people: People, joints: JointSet, world_frame: str) -> list[TransformStamped]:
+    """Where everybody is and faces, as frames person_<id>: x ahead, y to the left, z up, between the hips.
+    Whose hips are not known is left out."""
     transforms = []
-    for camera in rig:
-        transform = TransformStamped(child_frame_id=optical_frame(camera.name))
-        transform.header.frame_id = world_frame
-        place, turn = transform.transform.translation, transform.transform.rotation
-        place.x, place.y, place.z = camera.centre.tolist()
-        turn.x, turn.y, turn.z, turn.w = distro.quaternion(camera.R.T)
-        transforms.append(transform)
+    for one in people.skeletons:
+        pose = body_frame(one.positions, joints)
+        if pose is not None:
+            at = header(people.stamp_ns, world_frame)
+            transforms.append(transform(at, f"person_{one.identity}", *pose))
     return transforms
+
+
+def transform(
+    at: Header, child: str, place: npt.NDArray[np.float64], rotation: npt.NDArray[np.float64]
+) -> TransformStamped:
+    """A frame at a place (3,), the columns of `rotation` (3, 3) its axes."""
+    message = TransformStamped(header=at, child_frame_id=child)
+    to, turn = message.transform.translation, message.transform.rotation
+    to.x, to.y, to.z = place.tolist()
+    turn.x, turn.y, turn.z, turn.w = distro.quaternion(rotation)
+    return message
 
 
 SIDE_COLOURS = {"left": (0.1, 0.5, 0.95), "right": (0.95, 0.45, 0.1), "centre": (0.85, 0.85, 0.85)}
@@ -306,7 +319,7 @@ def people_codec(world_frame: str) -> Codec[People]:
 
 SHOT = Codec(msg.TriggerEvent, shot_to_message, messages.shot)
 IMAGE = Codec(Image, image_to_message, image_from_message)
-JPEG = Codec(CompressedImage, jpeg_to_message, jpeg_from_message)
+JPEG = Codec(CompressedImage, jpeg_to_message, messages.jpeg)
 
 
 def message_codec(message_type: type) -> Codec[Any]:

@@ -141,16 +141,6 @@ def publish_static_frames(node: Any, transforms: list[TransformStamped]) -> bool
     return True
 
 
-def frame_publisher(node: Any) -> Callable[[list[TransformStamped]], None] | None:
-    """What publishes transforms on /tf; None where there is no tf2."""
-    if not _has("tf2_msgs"):
-        return None
-    from tf2_msgs.msg import TFMessage
-
-    publisher = node.create_publisher(TFMessage, "/tf", 100)
-    return lambda transforms: publisher.publish(TFMessage(transforms=transforms))
-
-
 def hri_messages() -> ModuleType:
     """hri_msgs.msg. Raises ConfigError where it is not installed."""
     if not _has("hri_msgs"):
@@ -161,3 +151,26 @@ def hri_messages() -> ModuleType:
     from hri_msgs import msg
 
     return msg
+
+
+class MovingFrames:
+    """Transforms on /tf, for whoever subscribes; nothing where there is no tf2."""
+
+    def __init__(self, node: Any) -> None:
+        self._publisher: Any = None
+        if _has("tf2_msgs"):
+            from tf2_msgs.msg import TFMessage
+
+            self._publisher = node.create_publisher(TFMessage, "/tf", 100)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody would receive a transform now."""
+        return self._publisher is not None and self._publisher.get_subscription_count() > 0
+
+    def send(self, transforms: list[TransformStamped]) -> None:
+        """Publish transforms, if anybody wants them."""
+        if self.wanted:
+            from tf2_msgs.msg import TFMessage
+
+            self._publisher.publish(TFMessage(transforms=transforms))

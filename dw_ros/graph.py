@@ -154,7 +154,8 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
     nodes = [
         *([NodeSpec("hri", "hri", namespace)] if options.hri else []),
-        NodeSpec("markers", "markers", namespace),
+        NodeSpec("markers", "markers", namespace, shared),
+        NodeSpec("overlay", "overlay", namespace, shared),
         NodeSpec("triangulation", "triangulation", namespace, shared),
         NodeSpec("temporal_fusion", "temporal_fusion", namespace),
         NodeSpec("spatial_fusion", "spatial_fusion", namespace, shared),

@@ -22,6 +22,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from dw_ros import distro
 
 T = TypeVar("T")
+# How often a node with inlets on demand looks whether anybody wants what it makes of them.
+DEMAND_PERIOD_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -198,19 +200,47 @@ class Bus:
 
 
 class Inlet(Generic[T]):
-    """Puts every value of a topic into a queue: from this process as it is, over ROS from messages."""
+    """Puts every value of a topic into a queue: from this process as it is, over ROS from messages.
+
+    One that is `on_demand` takes messages only while `listen` was last told to.
+    """
 
     def __init__(
-        self, node: Node, bus: Bus, topic: str, codec: Codec[T], qos: QoSProfile, queue: Queue[T]
+        self,
+        node: Node,
+        bus: Bus,
+        topic: str,
+        codec: Codec[T],
+        qos: QoSProfile,
+        queue: Queue[T],
+        on_demand: bool = False,
     ) -> None:
         self.topic = node.resolve_topic_name(topic)
         self.deliver = queue.put
         self._node, self._codec, self._qos = node, codec, qos
+        self._on_demand, self._remote = on_demand, False
+        self._subscriber: Any = None
         bus.add_inlet(self)
 
     def subscribe(self) -> None:
-        """Receive the topic as ROS messages."""
-        subscriber = distro.Subscriber(
+        """Receive the topic as ROS messages: now, or on demand."""
+        self._remote = True
+        if not self._on_demand:
+            self._open()
+
+    def listen(self, wanted: bool) -> None:
+        """Begin or end to receive messages on demand, in the thread of the executor; of a topic of this
+        process nothing changes."""
+        if not (self._remote and self._on_demand) or wanted == (self._subscriber is not None):
+            return
+        if wanted:
+            self._open()
+        else:
+            self._node.destroy_subscription(self._subscriber.sub)
+            self._subscriber = None
+
+    def _open(self) -> None:
+        self._subscriber = subscriber = distro.Subscriber(
             self._node,
             self._codec.message,
             self.topic,

@@ -20,6 +20,7 @@ from dw_core.types import (
     DenseSet,
     DenseView,
     Heatmaps,
+    JpegFrame,
     Skeleton2D,
     Skeleton3D,
     Stage,
@@ -27,6 +28,7 @@ from dw_core.types import (
     TrackingState,
 )
 
+OPTICAL = "_optical_frame"
 TENSOR_TYPES = ("uint16", "float32")
 _WIRE_MAX = np.float32(np.iinfo(np.uint16).max)
 UPPER_TRIANGLE = np.triu_indices(3)
@@ -113,6 +115,12 @@ def _camera(message: Any) -> Camera:
         t=np.array(message.translation, dtype=np.float64),
         model="fisheye" if info.distortion_model == "equidistant" else "pinhole",
     )
+
+
+def jpeg(message: Any) -> JpegFrame:
+    """sensor_msgs/CompressedImage of a camera whose frame is <camera>_optical_frame."""
+    view = message.header.frame_id.removesuffix(OPTICAL)
+    return JpegFrame(view, time_ns(message.header.stamp), bytes(message.data))
 
 
 def heatmaps(message: Any) -> Heatmaps:

@@ -17,34 +17,15 @@ from dw_core.geometry.camera import Camera, Rig, project
 from dw_core.interleave.schedule import Shot
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import FloatArray
+from dw_core.viewing.draw import COLOURS, draw_skeleton
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 (the backend must be chosen first)
 
 Picture = npt.NDArray[np.uint8]
-# BGR, as everywhere in OpenCV.
-COLOURS = {"left": (240, 130, 30), "right": (30, 120, 245), "centre": (230, 230, 230)}
 SHEET_ROWS = 3
 TILE_HEIGHT = 480
 TRAILS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
-
-
-def draw_skeleton(picture: Picture, pixels: FloatArray, joints: JointSet, scale: float) -> None:
-    """Draw joints (J, 2), in px of the full image, into a picture that is `scale` times as large."""
-    points = pixels * scale
-    known = np.asarray(np.isfinite(points).all(-1))
-    for (a, b), edge in zip(joints.edges, joints.bones, strict=True):
-        if known[a] and known[b]:
-            colour = COLOURS[joints.side(edge[1])]
-            cv2.line(picture, _integer(points[a]), _integer(points[b]), colour, 2, cv2.LINE_AA)
-    for joint in np.flatnonzero(known):
-        cv2.circle(
-            picture, _integer(points[joint]), 3, COLOURS[joints.side(joints.joints[joint])], -1, cv2.LINE_AA
-        )
-
-
-def _integer(point: FloatArray) -> tuple[int, int]:
-    return int(round(float(point[0]))), int(round(float(point[1])))
 
 
 def overlay(run: Run, footage: Footage, shot: Shot, camera: Camera) -> Picture:

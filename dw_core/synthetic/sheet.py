@@ -10,9 +10,9 @@ import numpy as np
 from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.data.rigs import load_rig
 from dw_core.errors import ConfigError
-from dw_core.evaluation.figures import draw_skeleton
 from dw_core.skeleton import COCO17
 from dw_core.synthetic.truth import load_truth
+from dw_core.viewing.draw import draw_skeleton
 
 COLUMNS = 2
 

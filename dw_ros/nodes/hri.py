@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PointStamped, TransformStamped
+from geometry_msgs.msg import PointStamped
 
 from dw_core import hri
 from dw_core.data import messages
@@ -46,7 +46,7 @@ class HriNode(DwNode):
         self._tracked = self.outlet(
             f"{BODIES}/tracked", conversions.message_codec(self._msg.IdsList), qos.RELIABLE
         )
-        self._tf = distro.frame_publisher(self)
+        self._frames = distro.MovingFrames(self)
         self.inlet("rig_calibration", conversions.message_codec(RigCalibration), qos.LATCHED, self._on_rig)
         people = conversions.people_codec(self._frame)
         self.inlet("skeletons", people, qos.RELIABLE, self._on_people, worker="hri")
@@ -89,14 +89,9 @@ class HriNode(DwNode):
 
     def _send_frame(self, body: str, skeleton: Skeleton3D, place: Any) -> None:
         axes = hri.body_rotation(skeleton.positions, self._joints)
-        if self._tf is None or axes is None:
-            return
-        transform = TransformStamped(child_frame_id=f"body_{body}")
-        transform.header = conversions.header(skeleton.stamp_ns, self._frame)
-        to, turn = transform.transform.translation, transform.transform.rotation
-        to.x, to.y, to.z = place.tolist()
-        turn.x, turn.y, turn.z, turn.w = distro.quaternion(axes)
-        self._tf([transform])
+        if axes is not None and self._frames.wanted:
+            header = conversions.header(skeleton.stamp_ns, self._frame)
+            self._frames.send([conversions.transform(header, f"body_{body}", place, axes)])
 
     def _skeleton2d(self, skeleton: Skeleton3D, camera: Camera) -> Any:
         found = hri.keypoints(camera, skeleton.positions, skeleton.confidence, self._joints)
@@ -108,7 +103,7 @@ class HriNode(DwNode):
         return message
 
     def health(self) -> Health:
-        return Health(message=f"{len(self._bodies)} tracked", values={"tf": self._tf is not None})
+        return Health(message=f"{len(self._bodies)} tracked")
 
 
 def _seen_by(skeleton: Skeleton3D, view: str) -> bool:

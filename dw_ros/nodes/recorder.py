@@ -29,7 +29,7 @@ DISCOVERY_PERIOD_S = 0.2
 # Enough for a second of heatmaps of four views.
 QUEUE_DEPTH = 60
 # Large, or made again from what is kept: images, dense sets, markers.
-LEFT_OUT = r"/image(/compressed)?$|/dense/|/skeleton_markers$"
+LEFT_OUT = r"/(image|overlay)(/compressed)?$|/dense/|/skeleton_markers$"
 
 
 def typestore() -> Typestore:

@@ -3,8 +3,8 @@
 Reads dense/temporal; decodes the maps to image points with covariances, gives each point to the
 tracker as a ray with its own time, and publishes `skeletons`, one array per exposure, empty while nobody
 is tracked: in mode causal the newest exposure's at once, in mode window each one's after a lag, improved
-by what was seen since. Latched beside it: rig_calibration and skeleton_definition; /tf_static where
-tf2 exists.
+by what was seen since. Latched beside it: rig_calibration and skeleton_definition. Where tf2 exists,
+/tf_static has the cameras and /tf has person_<id>: between the hips, x ahead.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ class TriangulationNode(ManagedNode):
         super().__init__(name, bus, **options)
         self._rig = self.rig()
         self._joints = joint_set(self.value("joint_set"))
+        self._frame = self.value("world_frame")
         self._state = TrackingState.LOST
-        people = conversions.people_codec(self.value("world_frame"))
-        self._out = self.outlet("skeletons", people, qos.RELIABLE)
+        self._out = self.outlet("skeletons", conversions.people_codec(self._frame), qos.RELIABLE)
+        self._frames = distro.MovingFrames(self)
         self._rig_out, self._joints_out = (
             self.outlet(topic, conversions.message_codec(kind), qos.LATCHED, latched=True)
             for topic, kind in (
@@ -79,10 +80,9 @@ class TriangulationNode(ManagedNode):
         )
 
     def activate(self) -> None:
-        frame = self.value("world_frame")
-        self._latch(self._rig_out, conversions.rig_to_message(self._rig, frame))
+        self._latch(self._rig_out, conversions.rig_to_message(self._rig, self._frame))
         self._latch(self._joints_out, conversions.joint_set_to_message(self._joints))
-        distro.publish_static_frames(self, conversions.camera_frames(self._rig, frame))
+        distro.publish_static_frames(self, conversions.camera_frames(self._rig, self._frame))
 
     def cleanup(self) -> None:
         del self._triangulation
@@ -99,7 +99,10 @@ class TriangulationNode(ManagedNode):
             stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns(), busy=busy))
             self._state = skeleton.state
             nobody = skeleton.state == TrackingState.LOST
-            self._out.send(People(skeleton.stamp_ns, [] if nobody else [stamped]))
+            people = People(skeleton.stamp_ns, [] if nobody else [stamped])
+            self._out.send(people)
+            if self._frames.wanted:
+                self._frames.send(conversions.person_frames(people, self._joints, self._frame))
 
     def health(self) -> Health:
         health = Health(message=self._state.name.lower(), values=dict(self._triangulation.counters))
