@@ -33,9 +33,9 @@ class Run:
 
     `schedule`: who was to fire when. `observations`: the 2D joints of all views, in order of their stamps.
     T skeletons of the first person: `stamps_ns` (T,) exposure, `received_ns`, `published_ns` and
-    `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `busy_ns` (T,) what
-    the stages spent computing, `positions` (T, J, 3) m, NaN where nobody is tracked. `truth`: of rendered footage, everybody's joints (P, J, 3) by
-    the stamps of the exposures; empty for real footage.
+    `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `busy_ns` (T,)
+    what the stages spent computing, `positions` (T, J, 3) m, NaN where nobody is tracked. `truth`: of
+    rendered footage, everybody's joints (P, J, 3) by the stamps of the exposures; empty for real footage.
     """
 
     rig: Rig

@@ -25,7 +25,8 @@ def report(summary: dict[str, Any]) -> str:
         f"rate      {summary['skeleton_rate_hz']:.1f} skeletons per second, "
         f"{100 * summary['ticks_lost_fraction']:.2f} % of {summary['ticks']} ticks lost",
         f"latency   exposure to skeleton: median {latency['p50']:.1f} ms, 95 % under {latency['p95']:.1f} ms",
-        f"          of that waiting and transport: median {beside['p50']:.1f} ms, 95 % under {beside['p95']:.1f} ms",
+        f"          of that waiting and transport: median {beside['p50']:.1f} ms, "
+        f"95 % under {beside['p95']:.1f} ms",
         f"accuracy  bone lengths within {100 * deviation:.1f} % "
         f"(median absolute deviation of the worst, {bone})",
     ]
