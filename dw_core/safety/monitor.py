@@ -27,7 +27,8 @@ class MonitorSettings:
     """max_age_s: exposures, the silence between arrays and the robot's pose may be this old, not older.
     max_future_s: a stamp may be this far ahead of the clock (clocks of two hosts).
     max_clock_step_s: the clock may run ahead of steady time by this much between two looks.
-    empty_means: whether an array without a person, in time, is `stop` or `clear`.
+    empty_means: whether an array without a person, in time, is `stop` or `clear`; and so for one person of
+    several who is there no more.
     min_confidence: of every joint that must be known; `optional_joints` need not be.
     min_views: that were exposed within max_view_age_s of the skeleton's time.
     recovery_count: so many good arrays in a row end a stop, each with recovery_margin_m to spare.
@@ -102,6 +103,7 @@ class SeparationMonitor:
         self._problem = "no skeletons yet"  # of the newest array, which is then forgotten
         self._people: tuple[Limbs, ...] | None = None
         self._stamp_ns = self._arrived_ns = 0
+        self._identities: set[int] = set()
         self._clocks: tuple[int, int] | None = None
         self._stopped, self._good = True, 0
         self.stops = 0
@@ -110,9 +112,12 @@ class SeparationMonitor:
         """The next array: everybody at `stamp_ns`. It counts towards the end of a stop if it is good."""
         jump = self._clock_problem(now_ns, steady_ns)
         problems = [text for one in skeletons if (text := self._skeleton_problem(one, stamp_ns))]
+        identities = {one.identity for one in skeletons}
+        if skeletons and (gone := self._identities - identities) and self.settings.empty_means == STOP:
+            problems.append(f"person {min(gone)} is tracked no more, which does not mean to be gone")
         if stamp_ns <= self._stamp_ns:
             problems.insert(0, "skeletons are out of order, or come from two trackers")
-        self._stamp_ns, self._arrived_ns = stamp_ns, steady_ns
+        self._stamp_ns, self._arrived_ns, self._identities = stamp_ns, steady_ns, identities
         if problems:
             self.fault(problems[0])
         else:
@@ -186,7 +191,7 @@ class SeparationMonitor:
         if not reason and not self._people and self.settings.empty_means == STOP:
             reason = "nobody is tracked, which does not mean that nobody is there"
         if separation is not None and separation.spare_m < 0:
-            reason = f"{separation.limb} is {separation.distance_m:.2f} m from {separation.part}"
+            reason = f"{separation.limb} is {separation.limb_distance_m:.2f} m from {separation.part}"
         if reason:
             self.stops += not self._stopped
             self._stopped, self._good = True, 0

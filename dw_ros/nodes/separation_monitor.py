@@ -174,6 +174,7 @@ class SeparationMonitorNode(DwNode):
             terms = {f"{name}, m": np.round(value, 3) for name, value in asdict(near.terms).items()}
             health.values |= {"limb": near.limb, "robot part": near.part, **terms}
             health.values["distance, m"] = f"{near.distance_m:.3f}"
+            health.values["distance of the limb, m"] = f"{near.limb_distance_m:.3f}"
             health.values["human speed, m/s"] = f"{near.human_speed_m_s:.2f}"
         if verdict.stop:
             health.warn("stop: " + verdict.reason)

@@ -96,6 +96,7 @@ DOUBTS: dict[str, tuple[Callable[[Feed], Verdict], str]] = {
         lambda feed: (feed.monitor.fault("torn"), feed.wait(MS, MS))[1],
         "torn",
     ),
+    "another person instead": (lambda feed: feed.see(person(identity=2)), "person 1 is tracked no more"),
     "a person too near": (
         lambda feed: feed.see(person(positions=person().positions - (4.0, 0, 0))),
         "m from arm_and_reach",
@@ -151,6 +152,8 @@ def test_an_empty_cell_may_be_declared_clear() -> None:
     assert feed.see(times=RECOVERY - 1).stop
     verdict = feed.see()
     assert (verdict.stop, verdict.scale, verdict.separation) == (False, 1.0, None)
+    assert not feed.see(person()).stop
+    assert not feed.see(person(identity=2)).stop, "somebody may leave"
     assert feed.wait(300 * MS, 300 * MS).stop, "but silence is none"
 
 
