@@ -83,7 +83,8 @@ class SeparationMonitor:
     """`see` takes an array of skeletons, `robot_at` a pose of the robot, `judge` looks at the clocks; each
     verdict holds until the next. Not thread-safe.
 
-    `robot`: its capsules in the world frame; None: they come with `robot_at`.
+    `robot`: its capsules in the world frame; None: they come with `robot_at`. `stops`: how often it has
+    stopped; `cause`: the newest reason for that.
     Raises ConfigError for an optional joint that the joint set does not have.
     """
 
@@ -106,7 +107,7 @@ class SeparationMonitor:
         self._identities: set[int] = set()
         self._clocks: tuple[int, int] | None = None
         self._stopped, self._good = True, 0
-        self.stops = 0
+        self.stops, self.cause = 0, ""
 
     def see(self, stamp_ns: int, skeletons: Sequence[Skeleton3D], now_ns: int, steady_ns: int) -> Verdict:
         """The next array: everybody at `stamp_ns`. It counts towards the end of a stop if it is good."""
@@ -194,7 +195,7 @@ class SeparationMonitor:
             reason = f"{separation.limb} is {separation.limb_distance_m:.2f} m from {separation.part}"
         if reason:
             self.stops += not self._stopped
-            self._stopped, self._good = True, 0
+            self._stopped, self._good, self.cause = True, 0, reason
             return Verdict(True, 0.0, reason, separation)
         wanted = 1.0 if separation is None else separation.scale
         if self._stopped:

@@ -169,7 +169,7 @@ class SeparationMonitorNode(DwNode):
     def health(self) -> Health:
         verdict, near = self._verdict, self._verdict.separation
         health = Health(message=verdict.reason, values={"stop": verdict.stop, "speed scale": verdict.scale})
-        health.values["stops"] = self._monitor.stops
+        health.values |= {"stops": self._monitor.stops, "cause of the last stop": self._monitor.cause}
         if near is not None:
             terms = {f"{name}, m": np.round(value, 3) for name, value in asdict(near.terms).items()}
             health.values |= {"limb": near.limb, "robot part": near.part, **terms}

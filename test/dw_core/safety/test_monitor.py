@@ -114,7 +114,7 @@ def test_every_doubt_is_a_stop_at_once_and_for_a_while(doubt: str) -> None:
     happens, words = DOUBTS[doubt]
     verdict = happens(feed)
     assert verdict.stop and verdict.scale == 0.0 and words in verdict.reason
-    assert feed.monitor.stops == 1
+    assert feed.monitor.stops == 1 and feed.monitor.cause == verdict.reason
     # a look at the clock is no good array, and one array too few is too few
     feed.now, feed.steady = feed.now + NS, feed.steady + NS
     feed.see(person())  # the first after a pause of the feed may itself be out of time
