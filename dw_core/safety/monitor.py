@@ -29,7 +29,8 @@ class MonitorSettings:
     max_clock_step_s: the clock may run ahead of steady time by this much between two looks.
     empty_means: whether an array without a person, in time, is `stop` or `clear`; and so for one person of
     several who is there no more.
-    min_confidence: of every joint that must be known; `optional_joints` need not be.
+    min_confidence: of every joint that must be known (how far off it may be is in Z_d already);
+    `optional_joints` need not be known.
     min_views: that were exposed within max_view_age_s of the skeleton's time.
     recovery_count: so many good arrays in a row end a stop, each with recovery_margin_m to spare.
     limb_radius_m: of the capsules around bones.
@@ -41,7 +42,7 @@ class MonitorSettings:
     max_future_s: float = 0.02
     max_clock_step_s: float = 0.5
     empty_means: str = STOP
-    min_confidence: float = 0.2
+    min_confidence: float = 0.1
     optional_joints: tuple[str, ...] = ()
     min_views: int = 2
     max_view_age_s: float = 0.25

@@ -80,7 +80,7 @@ DOUBTS: dict[str, tuple[Callable[[Feed], Verdict], str]] = {
         lambda feed: feed.see(person(), person(state=TrackingState.INITIALISING)),
         "is initialising, not tracked",
     ),
-    "low confidence": (lambda feed: feed.see(person(confidence=np.full(17, 0.1))), "pelvis is 0.10"),
+    "low confidence": (lambda feed: feed.see(person(confidence=np.full(17, 0.05))), "pelvis is 0.05"),
     "confidence that is no number": (lambda feed: feed.see(person(confidence=np.full(17, np.nan))), "is nan"),
     "one view": (lambda feed: feed.see(person(view_ages_ns=(0, 300 * MS))), "seen by 1 view(s)"),
     "no views": (lambda feed: feed.see(person(views=(), view_ages_ns=())), "seen by 0 view(s)"),
