@@ -151,7 +151,7 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     namespace = namespace_of(options)
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
     nodes = [
-        *([NodeSpec("hri", "hri", namespace)] if options.hri else []),
+        *([NodeSpec("hri", "hri", namespace, shared)] if options.hri else []),
         NodeSpec("markers", "markers", namespace),
         NodeSpec("triangulation", "triangulation", namespace, shared),
         NodeSpec("temporal_fusion", "temporal_fusion", namespace),
