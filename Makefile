@@ -133,6 +133,7 @@ docs: demo
 	@$(BIN)/python -m dw_core.evaluation.footage_report docs/results/footage.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
+	@$(BIN)/python -m dw_core.safety.example config/separation_monitor.yaml docs/images/separation.png
 
 # Whose images are timed: rooms of three lamps and of one.
 SHOWN := walk_08 uneven_03 jump_01 wash_02

@@ -280,6 +280,7 @@ def _skeleton2d_to_message(value: Skeleton2D) -> msg.Skeleton2D:
 
 
 def skeleton3d_to_message(value: Skeleton3D, world_frame: str) -> msg.Skeleton3D:
+    """The inverse of `dw_core.data.messages.skeleton3d`, to float32."""
     return msg.Skeleton3D(
         header=header(value.stamp_ns, world_frame),
         id=value.identity,

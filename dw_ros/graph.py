@@ -153,7 +153,7 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     namespace = namespace_of(options)
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
     nodes = [
-        *([NodeSpec("hri", "hri", namespace)] if options.hri else []),
+        *([NodeSpec("hri", "hri", namespace, shared)] if options.hri else []),
         NodeSpec("markers", "markers", namespace, shared),
         NodeSpec("overlay", "overlay", namespace, shared),
         NodeSpec("triangulation", "triangulation", namespace, shared),

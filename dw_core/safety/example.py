@@ -103,13 +103,13 @@ def draw(monitor: SeparationMonitor, path: Path) -> None:
     times, verdicts = run(monitor)
     limits = monitor.limits
     near = [one.separation for one in verdicts]
-    distance = [np.nan if one is None else one.distance_m for one in near]
+    distance = [np.nan if one is None else one.limb_distance_m for one in near]
     at_rest, at_speed = (
         [np.nan if one is None else _needed(monitor, one.human_speed_m_s, one.terms.z_d, v) for one in near]
         for v in (0.0, limits.robot_speed_m_s)
     )
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 5.4), sharex=True, height_ratios=(3, 2))
-    above.plot(times, distance, color="black", label="distance of person and robot")
+    above.plot(times, distance, color="black", label="distance of the limb that decides")
     above.plot(times, at_speed, color="tab:orange", label="$S_p$ at full speed")
     above.plot(times, at_rest, color="tab:red", label="$S_p$ of a robot that stands: nearer is a stop")
     above.set(ylabel="m", ylim=(0, None))

@@ -27,8 +27,10 @@ class MonitorSettings:
     """max_age_s: exposures, the silence between arrays and the robot's pose may be this old, not older.
     max_future_s: a stamp may be this far ahead of the clock (clocks of two hosts).
     max_clock_step_s: the clock may run ahead of steady time by this much between two looks.
-    empty_means: whether an array without a person, in time, is `stop` or `clear`.
-    min_confidence: of every joint that must be known; `optional_joints` need not be.
+    empty_means: whether an array without a person, in time, is `stop` or `clear`; and so for one person of
+    several who is there no more.
+    min_confidence: of every joint that must be known (how far off it may be is in Z_d already);
+    `optional_joints` need not be known.
     min_views: that were exposed within max_view_age_s of the skeleton's time.
     recovery_count: so many good arrays in a row end a stop, each with recovery_margin_m to spare.
     limb_radius_m: of the capsules around bones.
@@ -40,7 +42,7 @@ class MonitorSettings:
     max_future_s: float = 0.02
     max_clock_step_s: float = 0.5
     empty_means: str = STOP
-    min_confidence: float = 0.2
+    min_confidence: float = 0.1
     optional_joints: tuple[str, ...] = ()
     min_views: int = 2
     max_view_age_s: float = 0.25
@@ -82,7 +84,8 @@ class SeparationMonitor:
     """`see` takes an array of skeletons, `robot_at` a pose of the robot, `judge` looks at the clocks; each
     verdict holds until the next. Not thread-safe.
 
-    `robot`: its capsules in the world frame; None: they come with `robot_at`.
+    `robot`: its capsules in the world frame; None: they come with `robot_at`. `stops`: how often it has
+    stopped; `cause`: the newest reason for that.
     Raises ConfigError for an optional joint that the joint set does not have.
     """
 
@@ -102,17 +105,21 @@ class SeparationMonitor:
         self._problem = "no skeletons yet"  # of the newest array, which is then forgotten
         self._people: tuple[Limbs, ...] | None = None
         self._stamp_ns = self._arrived_ns = 0
+        self._identities: set[int] = set()
         self._clocks: tuple[int, int] | None = None
         self._stopped, self._good = True, 0
-        self.stops = 0
+        self.stops, self.cause = 0, ""
 
     def see(self, stamp_ns: int, skeletons: Sequence[Skeleton3D], now_ns: int, steady_ns: int) -> Verdict:
         """The next array: everybody at `stamp_ns`. It counts towards the end of a stop if it is good."""
         jump = self._clock_problem(now_ns, steady_ns)
         problems = [text for one in skeletons if (text := self._skeleton_problem(one, stamp_ns))]
+        identities = {one.identity for one in skeletons}
+        if skeletons and (gone := self._identities - identities) and self.settings.empty_means == STOP:
+            problems.append(f"person {min(gone)} is tracked no more, which does not mean to be gone")
         if stamp_ns <= self._stamp_ns:
             problems.insert(0, "skeletons are out of order, or come from two trackers")
-        self._stamp_ns, self._arrived_ns = stamp_ns, steady_ns
+        self._stamp_ns, self._arrived_ns, self._identities = stamp_ns, steady_ns, identities
         if problems:
             self.fault(problems[0])
         else:
@@ -186,10 +193,10 @@ class SeparationMonitor:
         if not reason and not self._people and self.settings.empty_means == STOP:
             reason = "nobody is tracked, which does not mean that nobody is there"
         if separation is not None and separation.spare_m < 0:
-            reason = f"{separation.limb} is {separation.distance_m:.2f} m from {separation.part}"
+            reason = f"{separation.limb} is {separation.limb_distance_m:.2f} m from {separation.part}"
         if reason:
             self.stops += not self._stopped
-            self._stopped, self._good = True, 0
+            self._stopped, self._good, self.cause = True, 0, reason
             return Verdict(True, 0.0, reason, separation)
         wanted = 1.0 if separation is None else separation.scale
         if self._stopped:

@@ -119,15 +119,16 @@ class Separation:
     """How near a person is, judged by the pair of limb and robot part that asks for the slowest robot.
 
     `distance_m`: surface to surface, the nearest of all pairs; `certain_m`: the same with each pair's Z_d
-    taken off, below 0 where that is more than the distance. Of the pair that decides: names, `spare_m`
-    (distance beyond what a robot that stands asks for; negative: stop), the person's speed, and the terms at
-    `scale`, the part of its speed that the robot may have: 0 whenever `spare_m` is negative.
+    taken off, below 0 where that is more than the distance. Of the pair that decides: names, distance,
+    `spare_m` (distance beyond what a robot that stands asks for; negative: stop), the person's speed, and
+    the terms at `scale`, the part of its speed that the robot may have: 0 whenever `spare_m` is negative.
     """
 
     distance_m: float
     certain_m: float
     limb: str
     part: str
+    limb_distance_m: float
     spare_m: float
     scale: float
     human_speed_m_s: float
@@ -161,6 +162,7 @@ def assess(
         certain_m=float((gap.distances - now.z_d).min()),
         limb=body.capsules.names[worst[0]],
         part=robot.names[worst[1]],
+        limb_distance_m=float(gap.distances[worst]),
         spare_m=float(spare[worst]),
         scale=scale,
         human_speed_m_s=float(here.human_speed),

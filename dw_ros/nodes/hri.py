@@ -1,29 +1,27 @@
 """hri: tracked people in the conventions of ROS4HRI (REP-155), for whoever speaks those.
 
-Reads `skeletons` and `rig_calibration`; publishes /humans/bodies/tracked, and for each tracked body
+Reads `skeletons`; publishes /humans/bodies/tracked, and for each tracked body
 /humans/bodies/<id>/position (middle of the hips) and /humans/bodies/<id>/skeleton2d (at the exposures of
 the camera `view`), and where tf2 exists the frame body_<id> on /tf. Needs hri_msgs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PointStamped
 
 from dw_core import hri
-from dw_core.data import messages
 from dw_core.errors import ConfigError
-from dw_core.geometry.camera import Camera
+from dw_core.geometry.camera import Camera, Rig
 from dw_core.skeleton import joint_set
 from dw_core.types import Skeleton3D, TrackingState
 from dw_ros import conversions, distro, qos
 from dw_ros.conversions import People
-from dw_ros.msg import RigCalibration
 from dw_ros.node import DwNode, Health, main_of
-from dw_ros.parameters import Parameter
+from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 
 BODIES = "/humans/bodies"
@@ -31,6 +29,7 @@ BODIES = "/humans/bodies"
 
 class HriNode(DwNode):
     PARAMETERS = (
+        Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the skeletons, by name."),
         Parameter("world_frame", "world", "Frame of the skeletons."),
         Parameter("view", "", "Camera whose image skeleton2d is of; empty: the first of the rig."),
@@ -41,22 +40,23 @@ class HriNode(DwNode):
         self._msg = distro.hri_messages()
         self._joints = joint_set(self.value("joint_set"))
         self._frame = self.value("world_frame")
-        self._camera: Camera | None = None
+        self._camera = self._view_of(self.rig())
         self._bodies: dict[str, tuple[Any, Any]] = {}  # publishers of position and skeleton2d
         self._tracked = self.outlet(
             f"{BODIES}/tracked", conversions.message_codec(self._msg.IdsList), qos.RELIABLE
         )
         self._frames = distro.MovingFrames(self)
-        self.inlet("rig_calibration", conversions.message_codec(RigCalibration), qos.LATCHED, self._on_rig)
         people = conversions.people_codec(self._frame)
         self.inlet("skeletons", people, qos.RELIABLE, self._on_people, worker="hri")
 
-    def _on_rig(self, message: RigCalibration) -> None:
-        rig = messages.rig(message)
-        wanted = self.value("view") or rig.names[0]
-        if wanted not in rig.names:
-            raise ConfigError(f"parameter 'view' is '{wanted}', expected one of {', '.join(rig.names)}")
-        self._camera = rig[rig.index(wanted)]
+    def _view_of(self, rig: Rig) -> Camera:
+        view = self.value("view") or rig.names[0]
+        if view not in rig.names:
+            raise ConfigError(
+                f"node {self.get_fully_qualified_name()}: parameter 'view' is '{view}', "
+                f"expected one of {', '.join(rig.names)}"
+            )
+        return rig[rig.index(view)]
 
     def _on_people(self, people: People) -> None:
         tracked = {
@@ -72,10 +72,10 @@ class HriNode(DwNode):
             if np.isfinite(place).all():
                 position.publish(_point(skeleton.stamp_ns, self._frame, place))
                 self._send_frame(body, skeleton, place)
-            if self._camera is not None and _seen_by(skeleton, self._camera.name):
-                skeleton2d.publish(self._skeleton2d(skeleton, self._camera))
+            if _seen_by(skeleton, self._camera.name):
+                skeleton2d.publish(self._skeleton2d(skeleton))
 
-    def _keep(self, tracked: Sequence[str] | dict[str, Skeleton3D]) -> None:
+    def _keep(self, tracked: Collection[str]) -> None:
         """Topics for those who are tracked, and for nobody else."""
         for body in [body for body in self._bodies if body not in tracked]:
             for publisher in self._bodies.pop(body):
@@ -93,10 +93,10 @@ class HriNode(DwNode):
             header = conversions.header(skeleton.stamp_ns, self._frame)
             self._frames.send([conversions.transform(header, f"body_{body}", place, axes)])
 
-    def _skeleton2d(self, skeleton: Skeleton3D, camera: Camera) -> Any:
-        found = hri.keypoints(camera, skeleton.positions, skeleton.confidence, self._joints)
+    def _skeleton2d(self, skeleton: Skeleton3D) -> Any:
+        found = hri.keypoints(self._camera, skeleton.positions, skeleton.confidence, self._joints)
         message = self._msg.Skeleton2D()
-        message.header = conversions.header(skeleton.stamp_ns, conversions.optical_frame(camera.name))
+        message.header = conversions.header(skeleton.stamp_ns, conversions.optical_frame(self._camera.name))
         message.skeleton = [
             self._msg.NormalizedPointOfInterest2D(x=float(x), y=float(y), c=float(c)) for x, y, c in found
         ]

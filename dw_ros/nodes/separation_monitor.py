@@ -169,11 +169,12 @@ class SeparationMonitorNode(DwNode):
     def health(self) -> Health:
         verdict, near = self._verdict, self._verdict.separation
         health = Health(message=verdict.reason, values={"stop": verdict.stop, "speed scale": verdict.scale})
-        health.values["stops"] = self._monitor.stops
+        health.values |= {"stops": self._monitor.stops, "cause of the last stop": self._monitor.cause}
         if near is not None:
             terms = {f"{name}, m": np.round(value, 3) for name, value in asdict(near.terms).items()}
             health.values |= {"limb": near.limb, "robot part": near.part, **terms}
             health.values["distance, m"] = f"{near.distance_m:.3f}"
+            health.values["distance of the limb, m"] = f"{near.limb_distance_m:.3f}"
             health.values["human speed, m/s"] = f"{near.human_speed_m_s:.2f}"
         if verdict.stop:
             health.warn("stop: " + verdict.reason)

@@ -22,6 +22,7 @@ import pytest
 from rclpy.node import Node
 
 from dw_core import hri
+from dw_core.data.rigs import save_rig
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Rig
 from dw_core.safety import example
@@ -29,7 +30,7 @@ from dw_core.skeleton import H36M17
 from dw_core.types import Skeleton3D, TrackingState
 from dw_ros import conversions, distro, graph, qos
 from dw_ros.conversions import People
-from dw_ros.msg import RigCalibration, Skeleton3DArray
+from dw_ros.msg import Skeleton3DArray
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = Path(sys.prefix)
@@ -142,18 +143,29 @@ def somebody(**changes: Any) -> Skeleton3D:
     return replace(one, identity=3, views=("c0", "c1"), view_ages_ns=(0, 10), positions=positions, **changes)
 
 
+@pytest.mark.timeout(300)  # the messages are built first
 def test_a_tracked_person_is_a_body_of_ros4hri(
     run: Callable[..., tuple[subprocess.Popen[bytes], Path]],
     node: Node,
     rig: Rig,
     spin_until: Callable[..., None],
+    sentence: Callable[[str], str],
+    tmp_path: Path,
 ) -> None:
-    arguments = ["--ros-args", "-r", "__ns:=/dw", "-p", "joint_set:=h36m17"]
+    save_rig(rig, tmp_path / "rig.yaml")
+    arguments = [
+        "--ros-args",
+        "-r",
+        "__ns:=/dw",
+        "-p",
+        "joint_set:=h36m17",
+        "-p",
+        f"rig:={tmp_path}/rig.yaml",
+    ]
+    refused, why = run("refused", "-m", "dw_ros.nodes.hri", *arguments, "-p", "view:=c9")
     process, said = run("hri", "-m", "dw_ros.nodes.hri", *arguments)
     _, log = run("listener", "-c", LISTENER)
-    rigs = node.create_publisher(RigCalibration, "/dw/rig_calibration", qos.LATCHED)
     people = node.create_publisher(Skeleton3DArray, "/dw/skeletons", qos.RELIABLE)
-    rigs.publish(conversions.rig_to_message(rig, "world"))
     codec = conversions.people_codec("world")
     known = somebody()
     sent = [known]
@@ -171,6 +183,8 @@ def test_a_tracked_person_is_a_body_of_ros4hri(
         return set(heard()) == {"tracked", "position", "skeleton2d", "tf"}
 
     spin_until(all_heard, node, limit_s=30.0)
+    assert refused.wait(30) == 2
+    assert "'view' is 'c9', expected one of c0, c1, c2" in sentence(why.read_text())
     now = heard()
     assert now["tracked"][0::2] == ["world", ["dw3"]]
     assert now["position"][0] == "world"

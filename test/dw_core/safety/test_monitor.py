@@ -80,7 +80,7 @@ DOUBTS: dict[str, tuple[Callable[[Feed], Verdict], str]] = {
         lambda feed: feed.see(person(), person(state=TrackingState.INITIALISING)),
         "is initialising, not tracked",
     ),
-    "low confidence": (lambda feed: feed.see(person(confidence=np.full(17, 0.1))), "pelvis is 0.10"),
+    "low confidence": (lambda feed: feed.see(person(confidence=np.full(17, 0.05))), "pelvis is 0.05"),
     "confidence that is no number": (lambda feed: feed.see(person(confidence=np.full(17, np.nan))), "is nan"),
     "one view": (lambda feed: feed.see(person(view_ages_ns=(0, 300 * MS))), "seen by 1 view(s)"),
     "no views": (lambda feed: feed.see(person(views=(), view_ages_ns=())), "seen by 0 view(s)"),
@@ -96,6 +96,7 @@ DOUBTS: dict[str, tuple[Callable[[Feed], Verdict], str]] = {
         lambda feed: (feed.monitor.fault("torn"), feed.wait(MS, MS))[1],
         "torn",
     ),
+    "another person instead": (lambda feed: feed.see(person(identity=2)), "person 1 is tracked no more"),
     "a person too near": (
         lambda feed: feed.see(person(positions=person().positions - (4.0, 0, 0))),
         "m from arm_and_reach",
@@ -113,7 +114,7 @@ def test_every_doubt_is_a_stop_at_once_and_for_a_while(doubt: str) -> None:
     happens, words = DOUBTS[doubt]
     verdict = happens(feed)
     assert verdict.stop and verdict.scale == 0.0 and words in verdict.reason
-    assert feed.monitor.stops == 1
+    assert feed.monitor.stops == 1 and feed.monitor.cause == verdict.reason
     # a look at the clock is no good array, and one array too few is too few
     feed.now, feed.steady = feed.now + NS, feed.steady + NS
     feed.see(person())  # the first after a pause of the feed may itself be out of time
@@ -151,6 +152,8 @@ def test_an_empty_cell_may_be_declared_clear() -> None:
     assert feed.see(times=RECOVERY - 1).stop
     verdict = feed.see()
     assert (verdict.stop, verdict.scale, verdict.separation) == (False, 1.0, None)
+    assert not feed.see(person()).stop
+    assert not feed.see(person(identity=2)).stop, "somebody may leave"
     assert feed.wait(300 * MS, 300 * MS).stop, "but silence is none"
 
 

@@ -161,7 +161,25 @@ def test_a_long_bone_is_near_where_none_of_its_joints_is() -> None:
     positions[COCO17.index("left_elbow")], positions[COCO17.index("left_wrist")] = (0.4, -1, 1), (0.4, 1, 1)
     arm = limbs(replace(skeleton(), positions=positions), COCO17, 0.05)
     found = assess(arm, ARMLESS, LIMITS, 0.0)
-    assert found.distance_m == pytest.approx(0.25) and found.limb == "left_elbow - left_wrist"
+    assert found.distance_m == found.limb_distance_m == pytest.approx(0.25)
+    assert found.limb == "left_elbow - left_wrist"
+
+
+def test_a_fast_limb_decides_though_another_is_nearer() -> None:
+    one = skeleton()
+    velocities = one.velocities.copy()
+    ankle = COCO17.index("left_ankle")
+    velocities[ankle] = (-4.0, 0, 0)
+    positions = one.positions.copy()
+    positions[ankle, 0] += 0.3
+    found = assess(
+        limbs(replace(one, positions=positions, velocities=velocities), COCO17, 0.15), ARMLESS, LIMITS, 0.03
+    )
+    assert found.limb == "left_knee - left_ankle" and found.human_speed_m_s > 3.9
+    assert found.limb_distance_m > found.distance_m
+    assert found.spare_m == pytest.approx(
+        found.limb_distance_m - 4.0 * 0.13 - 0.2 - 0.02 - float(found.terms.z_d), abs=0.02
+    )
 
 
 def test_a_joint_whose_neighbours_are_unknown_is_a_sphere_and_unknown_ones_are_nothing() -> None:
