@@ -42,6 +42,11 @@ class ViewWatch:
         self._dropped: Counter[str] = Counter()
         self._frames = 0
         self._before = (0, 0)  # frames and drops at the last report
+        self._since_ns = 0
+
+    def begin(self, stamp_ns: int) -> None:
+        """From this time on another schedule is in force: rate, jitter and phase are of exposures since."""
+        self._since_ns = stamp_ns
 
     def seen(self, stamp_ns: int, refusal: str | None) -> None:
         """Note an observation by its exposure, and why it was dropped, if it was."""
@@ -82,6 +87,7 @@ class ViewWatch:
     def _timing(self, stamps: list[int], schedule: Schedule | None) -> dict[str, float]:
         """Rate, jitter and missing frames as measured, and what the schedule says of them."""
         numbers: dict[str, float] = {}
+        stamps = [stamp for stamp in stamps if stamp >= self._since_ns]
         kept = sorted(stamp for stamp in stamps if stamps[-1] - stamp <= SPAN_NS)
         kept = kept if len(kept) >= MIN_KEPT else sorted(stamps[-MIN_KEPT:])
         if len(set(kept)) >= MIN_FRAMES:
@@ -93,7 +99,8 @@ class ViewWatch:
             }
         if schedule is not None and self.view in schedule.cameras:
             numbers["scheduled_rate_hz"] = rate_hz(schedule, self.view)
-            numbers["phase_error_ms"] = float(np.mean(phase_errors_ns(schedule, self.view, kept))) / 1e6
+            if kept:
+                numbers["phase_error_ms"] = float(np.mean(phase_errors_ns(schedule, self.view, kept))) / 1e6
         return numbers
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dw_core.data import messages
+from dw_core.diagnostics.levels import Level
 from dw_core.diagnostics.views import ViewLimits, ViewWatch
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.interleave.schedule import Schedule
@@ -79,6 +80,7 @@ class SpatialFusionNode(ManagedNode):
         codec = conversions.heatmaps_codec(joints)
         self._views = {view: ViewWatch(view) for view in rig.names}
         self._schedule: Schedule | None = None
+        self._stopped = False  # the trigger says so
         schedule = conversions.message_codec(TriggerSchedule)
         self.inlet("trigger/schedule", schedule, qos.LATCHED, self._on_schedule, gated=False)
         for view in rig.names:
@@ -109,7 +111,10 @@ class SpatialFusionNode(ManagedNode):
             self._out.send(self._fusion.apply(dense))
 
     def _on_schedule(self, message: TriggerSchedule) -> None:
+        self._stopped = not message.running
         self._schedule = messages.schedule(message) if message.running else None
+        for watch in self._views.values():
+            watch.begin(messages.time_ns(message.header.stamp))
 
     def health(self) -> Health:
         counters = self._window.counters
@@ -118,7 +123,11 @@ class SpatialFusionNode(ManagedNode):
     def parts(self) -> dict[str, Health]:
         limits = ViewLimits(**{name: self.value(name) for name in LIMITS})
         now_ns, schedule = self.now_ns(), self._schedule
-        return {view: Health(*watch.report(now_ns, schedule, limits)) for view, watch in self._views.items()}
+        parts = {view: Health(*watch.report(now_ns, schedule, limits)) for view, watch in self._views.items()}
+        for health in parts.values():
+            if self._stopped and health.level == Level.ERROR:  # nobody fires, so nobody is to be seen
+                health.level, health.message = Level.OK, "the trigger is stopped"
+        return parts
 
 
 main = main_of(SpatialFusionNode, "spatial_fusion")

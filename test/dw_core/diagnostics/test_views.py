@@ -85,3 +85,15 @@ def test_without_a_schedule_a_free_running_camera_is_judged_by_itself() -> None:
     stamps = fired(offset_ms=13.0)
     level, _, values = watch(stamps).report(stamps[-1], None, LIMITS)
     assert level == Level.OK and "phase_error_ms" not in values and values["rate_hz"] == "20.000"
+
+
+def test_exposures_of_an_older_schedule_do_not_count_for_phase_and_rate() -> None:
+    stamps = fired(offset_ms=5.0)
+    view = watch(stamps)
+    view.begin(stamps[-1] + 1)
+    assert "rate_hz" not in view.report(stamps[-1], SCHEDULE, LIMITS)[2]
+    later = [stamp for stamp in fired(120) if stamp > stamps[-1]]
+    for stamp in later:
+        view.seen(stamp, None)
+    level, _, values = view.report(later[-1], SCHEDULE, LIMITS)
+    assert (level, values["phase_error_ms"], values["frames_missing"]) == (Level.OK, "0.000", "0")
