@@ -19,11 +19,12 @@ from rclpy.lifecycle.managed_entity import ManagedEntity
 
 from dw_core.diagnostics.levels import Level
 from dw_core.errors import EXIT_BAD_INPUT, DwError
-from dw_core.supervision import ACTIVE, FINALIZED, INACTIVE, UNCONFIGURED
+from dw_core.supervision import ACTIVE, FINALIZED, INACTIVE
 from dw_ros.node import DwNode, Health
 from dw_ros.parameters import Parameter
 from dw_ros.ports import Bus
 
+EXIT_DEFECT = 1
 AUTOSTART = Parameter(
     "autostart", False, "Become active by itself; otherwise a supervisor, or `ros2 lifecycle`, has to say so."
 )
@@ -87,7 +88,7 @@ class ManagedNode(LifecycleNodeMixin, DwNode):
 
     def start(self) -> None:
         if self.value("autostart") and not self.bring_up():
-            self.exit_code = EXIT_BAD_INPUT if self.state == UNCONFIGURED else 1
+            self.exit_code = EXIT_BAD_INPUT if self.refusal else EXIT_DEFECT
 
     def close(self) -> None:
         if self.state != FINALIZED:
@@ -128,8 +129,9 @@ class ManagedNode(LifecycleNodeMixin, DwNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """A defect: the node is finalized, and only a new process helps."""
+        """A defect: only a new process helps, and whoever started this one starts another."""
         self.gate.set(False)
+        self.exit_code = EXIT_DEFECT
         return TransitionCallbackReturn.FAILURE
 
     def report(self) -> dict[str, Health]:

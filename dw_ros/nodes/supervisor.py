@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.task import Future
@@ -169,7 +170,8 @@ class SupervisorNode(DwNode):
         for name in self._supervision.states:
             local = self.bus.managed.get(name)
             self._links[name] = LocalLink(name, local) if local else RemoteLink(name, self, self._on_lost)
-        self.create_timer(TICK_S, self._tick)
+        # Not the node's clock: a simulated one may stand still.
+        self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._tick()
 
     def _tick(self) -> None:
@@ -197,9 +199,7 @@ class SupervisorNode(DwNode):
     def _on_done(self, name: str, success: bool, state: str) -> None:
         step, self._busy = self._busy, None
         self._supervision.observe(name, state)
-        if not success and state == FINALIZED:
-            self.exit_code = 1
-        elif not success and state == UNCONFIGURED and step == Step(name, CONFIGURE):
+        if not success and state == UNCONFIGURED and step == Step(name, CONFIGURE):
             self.exit_code = EXIT_BAD_INPUT
         else:
             self._advance()

@@ -125,6 +125,7 @@ def test_a_defect_finalizes_the_node_and_an_order_out_of_turn_changes_nothing(
     future = client.call_async(GetState.Request())
     spin_until(future.done, sample, node)
     assert future.result().current_state.label == "finalized"
+    assert sample.exit_code == 1
 
 
 Make = Callable[..., Any]
