@@ -69,15 +69,17 @@ class Triangulation:
         lag_s: float = MAX_LAG_S,
         offsets: JointOffsets | None = None,
     ) -> None:
-        if not 0 <= lag_s <= MAX_LAG_S:
-            raise ConfigError(f"the lag of window mode is {lag_s} s, expected 0 to {MAX_LAG_S} s")
-        if mode == "window" and method != "tracker":
-            raise ConfigError(f"method '{method}' has no window mode, use method 'tracker' or mode 'causal'")
-        self.method, self.mode = method, mode
+        self.change(method, mode, lag_s, offsets)
         self.counters: Counter[str] = Counter()
-        self._rig, self._joints, self._lag_ns = rig, joints, round(lag_s * NS)
-        self._offsets = offsets
+        self._rig, self._joints = rig, joints
         self._begin()
+
+    def change(self, method: Method, mode: Mode, lag_s: float, offsets: JointOffsets | None) -> None:
+        """Go on with other settings, between two sets; each exposure still gets one skeleton at most. Raises
+        ConfigError as when it is made."""
+        require_possible(method, mode, lag_s)
+        self.method, self.mode = method, mode
+        self._lag_ns, self._offsets = round(lag_s * NS), offsets
 
     def _begin(self) -> None:
         self._tracker = SkeletonTracker(self._rig, self._joints)
@@ -164,6 +166,14 @@ class Triangulation:
             views=tuple(view.view for view in dense.views),
             view_ages_ns=tuple(dense.target_ns - view.source_stamp_ns for view in dense.views),
         )
+
+
+def require_possible(method: Method, mode: Mode, lag_s: float) -> None:
+    """Raises ConfigError for a lag out of range, and for `dlt` in window mode."""
+    if not 0 <= lag_s <= MAX_LAG_S:
+        raise ConfigError(f"the lag of window mode is {lag_s} s, expected 0 to {MAX_LAG_S} s")
+    if mode == "window" and method != "tracker":
+        raise ConfigError(f"method '{method}' has no window mode, use method 'tracker' or mode 'causal'")
 
 
 def _nobody(dense: DenseSet, joints: JointSet) -> Skeleton3D:

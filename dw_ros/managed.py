@@ -11,19 +11,20 @@ import sys
 import traceback
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.managed_entity import ManagedEntity
 
+from dw_core.diagnostics.levels import Level
 from dw_core.errors import EXIT_BAD_INPUT, DwError
-from dw_core.supervision import ACTIVE, FINALIZED, UNCONFIGURED
+from dw_core.supervision import ACTIVE, FINALIZED, INACTIVE
 from dw_ros.node import DwNode, Health
 from dw_ros.parameters import Parameter
 from dw_ros.ports import Bus
 
+EXIT_DEFECT = 1
 AUTOSTART = Parameter(
     "autostart", False, "Become active by itself; otherwise a supervisor, or `ros2 lifecycle`, has to say so."
 )
@@ -32,9 +33,13 @@ AUTOSTART = Parameter(
 class ManagedNode(LifecycleNodeMixin, DwNode):
     """A DwNode with a life cycle and the services of one.
 
-    Subclasses list AUTOSTART among their parameters, make their ports in `__init__` and override `configure`
-    and `cleanup`, and `activate` for what is said once whenever the node becomes active.
+    Subclasses make their ports in `__init__` and override `configure` and `cleanup`, and `activate` for what
+    is said once whenever the node becomes active.
     """
+
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        return (*super().parameters(), AUTOSTART)
 
     def __init__(self, name: str, bus: Bus | None = None, **node_options: Any) -> None:
         # The mixin calls nobody's __init__ and wants a finished node, so it is passed over and comes after.
@@ -52,6 +57,10 @@ class ManagedNode(LifecycleNodeMixin, DwNode):
         """Where in its life the node is: unconfigured, inactive, active or finalized."""
         label: str = self._state_machine.current_state[1]
         return label
+
+    @property
+    def configured(self) -> bool:
+        return self.state in (INACTIVE, ACTIVE)
 
     def _on_order(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
         try:
@@ -79,7 +88,7 @@ class ManagedNode(LifecycleNodeMixin, DwNode):
 
     def start(self) -> None:
         if self.value("autostart") and not self.bring_up():
-            self.exit_code = EXIT_BAD_INPUT if self.state == UNCONFIGURED else 1
+            self.exit_code = EXIT_BAD_INPUT if self.refusal else EXIT_DEFECT
 
     def close(self) -> None:
         if self.state != FINALIZED:
@@ -120,12 +129,17 @@ class ManagedNode(LifecycleNodeMixin, DwNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """A defect: the node is finalized, and only a new process helps."""
+        """A defect: only a new process helps, and whoever started this one starts another."""
         self.gate.set(False)
+        self.exit_code = EXIT_DEFECT
         return TransitionCallbackReturn.FAILURE
 
-    def report(self) -> Health:
+    def report(self) -> dict[str, Health]:
         if self.state == ACTIVE:
-            return self.health()
-        refusal = f": {self.refusal}" if self.refusal else ""
-        return Health(DiagnosticStatus.WARN, f"{self.state}{refusal}")
+            report = super().report()
+        else:
+            refusal = f": {self.refusal}" if self.refusal else ""
+            level = Level.ERROR if self.state == FINALIZED else Level.WARN
+            report = {"": Health(level, f"{self.state}{refusal}")}
+        report[""].values["lifecycle_state"] = self.state
+        return report

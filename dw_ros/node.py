@@ -7,9 +7,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, TypeVar
 
 import cv2
@@ -23,6 +24,7 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from dw_core.data.rigs import load_rig
+from dw_core.diagnostics.levels import Hysteresis, Level
 from dw_core.errors import EXIT_BAD_INPUT, ConfigError, DwError
 from dw_core.geometry.camera import Rig
 from dw_ros import graph
@@ -32,29 +34,41 @@ from dw_ros.ports import Bus, Codec, Gate, Inlet, Outlet, Queue
 T = TypeVar("T")
 DIAGNOSTICS_PERIOD_S = 1.0
 STOP_POLL_S = 0.25
+# Of every node; a report is a second.
+COMMON = (
+    Parameter("worse_after_s", 2, "Diagnostics: a level gets worse after so many seconds.", 1, 600),
+    Parameter("better_after_s", 5, "Diagnostics: a level gets better after so many seconds.", 1, 600),
+)
 
 
 @dataclass
 class Health:
     """What a node says of itself once a second."""
 
-    level: bytes = DiagnosticStatus.OK
+    level: Level = Level.OK
     message: str = "running"
     values: dict[str, Any] = field(default_factory=dict)
 
     def warn(self, message: str) -> None:
-        if self.level == DiagnosticStatus.OK:
-            self.level, self.message = DiagnosticStatus.WARN, message
+        """Make it a WARN, unless it is one already, or worse."""
+        if self.level == Level.OK:
+            self.level, self.message = Level.WARN, message
 
 
 class DwNode(Node):
     """A node with declared parameters, ports on a bus and diagnostics.
 
     Subclasses list `PARAMETERS`, make their ports in `__init__`, override `start` for what begins when
-    every node of the process is ready, `health` for diagnostics and `close` for threads of their own.
+    every node of the process is ready, `health` and `parts` for diagnostics, `check` and `changed` for live
+    parameters and `close` for threads of their own.
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        """All parameters, with those that every node has."""
+        return (*cls.PARAMETERS, *COMMON)
 
     def __init__(self, name: str, bus: Bus | None = None, **node_options: Any) -> None:
         super().__init__(name, **node_options)
@@ -63,9 +77,18 @@ class DwNode(Node):
         self.start_up_s: float | None = None
         self.exit_code: int | None = None  # set by a node that ends its process
         self._queues: list[Queue[Any]] = []
-        self._known = {parameter.name: parameter for parameter in self.PARAMETERS}
-        declare(self, self.PARAMETERS)
+        self._failed: Counter[str] = Counter()
+        self._levels: dict[str, Hysteresis] = {}
+        self._known = {parameter.name: parameter for parameter in self.parameters()}
+        declare(self, self.parameters())
         self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._apply_parameters)
+
+    def check(self, changes: Mapping[str, Any]) -> None:
+        """Raise DwError when live parameters cannot become what is asked for; each value alone could."""
+
+    def changed(self, names: set[str]) -> None:
+        """Called when live parameters have changed, while no value is in the node."""
 
     def value(self, name: str) -> Any:
         """Present value of a parameter (None if it is unset)."""
@@ -119,7 +142,8 @@ class DwNode(Node):
     ) -> None:
         """Call back with every value of a topic, through a queue. What is said only once (latched) is not
         gated: it has to be heard in whatever state the node is."""
-        Inlet(self, self.bus, topic, codec, qos, self.queue(topic, callback, worker, queue, gated))
+        name = topic.removeprefix(f"{PurePosixPath(self.get_namespace()).parent}/")
+        Inlet(self, self.bus, topic, codec, qos, self.queue(name, callback, worker, queue, gated))
 
     def outlet(self, topic: str, codec: Codec[T], qos: QoSProfile, latched: bool = False) -> Outlet[T]:
         return Outlet(self, self.bus, topic, codec, qos, latched)
@@ -139,35 +163,68 @@ class DwNode(Node):
         """State for /diagnostics."""
         return Health()
 
-    def report(self) -> Health:
-        """The health of a node in whatever state it is."""
-        return self.health()
+    def parts(self) -> dict[str, Health]:
+        """State of parts of the node that have a status of their own, by name."""
+        return {}
 
-    def status(self) -> DiagnosticStatus:
-        """The node's health and what became of the values in its queues, for /diagnostics."""
-        health = self.report()
+    def report(self) -> dict[str, Health]:
+        """The health of the node ("") and of its parts, in whatever state it is."""
+        return {"": self.health(), **self.parts()}
+
+    def statuses(self) -> list[DiagnosticStatus]:
+        """For /diagnostics, once a second: the node, with what became of the values in its queues, and its
+        parts; levels change with hysteresis."""
+        report = self.report()
+        self._add_queues(report[""])
+        return [self._status(part, health) for part, health in report.items()]
+
+    def _add_queues(self, health: Health) -> None:
         if self.start_up_s is not None:
             health.values["start_up_s"] = f"{self.start_up_s:.2f}"
         for queue in self._queues:
-            for what, count in queue.counters.items():
+            for what, count in list(queue.counters.items()):
                 health.values[f"{queue.name} {what}"] = count
-                if what == "failed":
-                    health.warn(f"{count} value(s) of {queue.name} could not be processed, see the log")
+            if queue.counters["failed"] > self._failed[queue.name]:
+                health.warn(f"values of {queue.name} could not be processed, see the log")
+            self._failed[queue.name] = queue.counters["failed"]
+
+    def _status(self, part: str, health: Health) -> DiagnosticStatus:
+        if part not in self._levels:
+            self._levels[part] = Hysteresis(self.value("worse_after_s"), self.value("better_after_s"))
+        level, message = self._levels[part].update(health.level, health.message)
+        name = self.get_fully_qualified_name()
         return DiagnosticStatus(
-            level=health.level,
-            name=self.get_fully_qualified_name(),
-            message=health.message,
-            hardware_id="dw_ros",
+            level=bytes([level]),
+            name=f"{name}: {part}" if part else name,
+            message=message,
+            hardware_id=part or "dw_ros",
             values=[KeyValue(key=key, value=str(value)) for key, value in health.values.items()],
         )
 
     def _check_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        for change in changes:
-            known = self._known.get(change.name)
-            problem = known.problem(change.value) if known else None
+        # Others are rclpy's own, which it declares while ports are made.
+        ours = [change for change in changes if change.name in self._known]
+        for change in ours:
+            problem = self._known[change.name].problem(change.value)
             if problem:
                 return SetParametersResult(successful=False, reason=f"parameter '{change.name}' {problem}")
+        try:
+            if ours:
+                self.check({change.name: change.value for change in ours})
+        except DwError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+    def _apply_parameters(self, changes: list[RosParameter]) -> None:
+        names = {change.name for change in changes} & set(self._known)
+        if names and self.configured:
+            with self.gate.held():
+                self.changed(names)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything that a parameter could change."""
+        return True
 
 
 def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -> int:
@@ -196,7 +253,7 @@ def spin(make_nodes: Callable[[Bus], Sequence[DwNode]], stop: threading.Event) -
                     return node.exit_code
             if time.monotonic() >= next_report:
                 next_report += DIAGNOSTICS_PERIOD_S
-                report = DiagnosticArray(status=[node.status() for node in nodes])
+                report = DiagnosticArray(status=[one for node in nodes for one in node.statuses()])
                 report.header.stamp = nodes[0].get_clock().now().to_msg()
                 diagnostics.publish(report)
             executor.spin_once(timeout_sec=STOP_POLL_S)

@@ -37,7 +37,10 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         text = self.text + (f" One of: {', '.join(self.choices)}." if self.choices else "")
-        descriptor = ParameterDescriptor(name=self.name, description=text, read_only=not self.live)
+        when = "Live: takes effect at once." if self.live else "Read-only: set when the node starts."
+        descriptor = ParameterDescriptor(
+            name=self.name, description=text, read_only=not self.live, additional_constraints=when
+        )
         if self.low is None or self.high is None:
             return descriptor
         if isinstance(self.default, float):

@@ -39,6 +39,7 @@ class Movenet:
         self._session = _session(path, threads)
         # The first pass allocates and takes several times as long; nobody shall wait for it later.
         self.infer_crops(np.zeros((1, self.input_size, self.input_size, 3), dtype=np.uint8))
+        self.provider = self._session.get_providers()[0]
         self.description = f"{path.stem}, {threads} thread{'s' if threads > 1 else ''}"
 
     def infer(self, frame: ImageFrame, crop: Crop) -> Float32Array:

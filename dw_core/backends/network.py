@@ -15,12 +15,13 @@ from dw_core.types import Float32Array, ImageFrame, UInt8Array
 class HeatmapNetwork(Protocol):
     """A network that turns a square of an image into one heatmap per joint.
 
-    `cells` h = w is the side of the heatmaps, `description` says in words what runs.
+    `cells` h = w is the side of the heatmaps, `description` says in words what runs, `provider` on what.
     """
 
     cells: int
     joint_set: JointSet
     description: str
+    provider: str
 
     def infer(self, frame: ImageFrame, crop: Crop) -> Float32Array:
         """Heatmaps (J, h, w) in [0, 1] over the crop, their peaks at the joints without bias."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "bench": ("dw_core.cli.bench", "measure what the stages cost, and how well motion is tracked"),
     "train": ("dw_core.cli.train", "train the Warper, or a peer of it, on motion capture"),
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
+    "top": ("dw_ros.cli.top", "show how every node and view of a running graph is doing, live"),
     "view": ("dw_core.cli.view", "show a recorded or running rig in space, with its cameras and latency"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
 }

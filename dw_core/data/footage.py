@@ -133,9 +133,14 @@ def decode_jpeg(data: bytes, binning: int = 1) -> UInt8Array:
     A JPEG is decoded at the smaller size, which is cheaper than decoding and resizing. Raises
     MediaError for data that is no image, ConfigError for a binning that is not 1, 2, 4 or 8.
     """
+    require_binning(binning)
+    return _decode(data, _DECODE[binning], f"an image of {len(data)} bytes")
+
+
+def require_binning(binning: int) -> None:
+    """Raises ConfigError for a binning that JPEG decoders do not have."""
     if binning not in _DECODE:
         raise ConfigError(f"binning is {binning}, expected one of {', '.join(map(str, _DECODE))}")
-    return _decode(data, _DECODE[binning], f"an image of {len(data)} bytes")
 
 
 def _decode(data: bytes, flags: int, what: str) -> UInt8Array:

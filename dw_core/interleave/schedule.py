@@ -7,6 +7,7 @@ shot k of camera c is `epoch + k * period + phase[c]`.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -144,6 +145,35 @@ class RecordedSchedule:
 
 
 Schedule = PeriodicSchedule | RecordedSchedule
+
+
+def shots_per_period(schedule: Schedule) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """The period in ns, and (camera, offset in ns from the epoch) of every shot in it."""
+    if isinstance(schedule, PeriodicSchedule):
+        return schedule.period_ns, tuple(zip(schedule.cameras, schedule.phases_ns, strict=True))
+    return schedule.round_ns, schedule.shots
+
+
+def rate_hz(schedule: Schedule, camera: str) -> float:
+    """How often a camera fires, on average; 0 for one that does not."""
+    period_ns, shots = shots_per_period(schedule)
+    return sum(name == camera for name, _ in shots) * NS / period_ns
+
+
+def phase_errors_ns(schedule: Schedule, camera: str, stamps_ns: Sequence[int]) -> list[int]:
+    """How long after (or, negative, before) the camera's nearest scheduled shot each stamp lies, ns. Raises
+    ScheduleError for a camera that is not scheduled."""
+    period_ns, shots = shots_per_period(schedule)
+    offsets = [offset for name, offset in shots if name == camera]
+    if not offsets:
+        raise ScheduleError(f"camera {camera} is not in the schedule of {', '.join(schedule.cameras)}")
+    half = period_ns // 2
+
+    def error(stamp_ns: int) -> int:
+        since = stamp_ns - schedule.epoch_ns
+        return min(((since - offset + half) % period_ns - half for offset in offsets), key=abs)
+
+    return [error(stamp_ns) for stamp_ns in stamps_ns]
 
 
 def load_recorded_schedule(path: Path, cameras: tuple[str, ...], epoch_ns: int = 0) -> RecordedSchedule:

@@ -48,16 +48,19 @@ class WindowState:
     """Everything that a window knows: can be pickled, and put back with `Window.state`.
 
     `maps`: of every view in order of time. `early`: whether the observation before was dropped as early.
+    `given_ns`: exposures before this need no set any more.
     """
 
     maps: Mapping[str, tuple[Heatmaps, ...]]
     newest_ns: int | None = None
     early: bool = False
     counters: Counter[str] = field(default_factory=Counter)
+    given_ns: int | None = None
 
 
 class Window:
-    """Collects heatmaps by view and stamp; `counters` tells what happened to them.
+    """Collects heatmaps by view and stamp; `counters` tells what happened to them. `settings` may be replaced
+    between two observations: every exposure is still given at most once.
 
     Policies, each with a counter:
     `used` - gives a dense set; `out_of_order` - gives one too, but came after a newer one (within the
@@ -73,17 +76,21 @@ class Window:
         self.settings = settings or WindowSettings()
         self.views = views
         self.counters: Counter[str] = Counter()
+        self.refusal: str | None = None  # why the newest observation was dropped, if it was
         self._clear()
 
     def _clear(self) -> None:
         self._maps: dict[str, tuple[Heatmaps, ...]] = {view: () for view in self.views}
         self._newest_ns: int | None = None
+        self._given_ns: int | None = None
         self._early = False
 
     @property
     def state(self) -> WindowState:
         """What the window knows now. Raises ConfigError when set to the state of a window of other views."""
-        return WindowState(dict(self._maps), self._newest_ns, self._early, Counter(self.counters))
+        return WindowState(
+            dict(self._maps), self._newest_ns, self._early, Counter(self.counters), self._given_ns
+        )
 
     @state.setter
     def state(self, state: WindowState) -> None:
@@ -92,7 +99,7 @@ class Window:
                 f"the window's state is of views {', '.join(state.maps)}, expected {', '.join(self.views)}"
             )
         self._maps, self.counters = dict(state.maps), Counter(state.counters)
-        self._newest_ns, self._early = state.newest_ns, state.early
+        self._newest_ns, self._early, self._given_ns = state.newest_ns, state.early, state.given_ns
 
     def push(self, heatmaps: Heatmaps) -> tuple[DenseSet, ...]:
         """Take one observation; the dense sets that are due with it, each exposure once.
@@ -101,18 +108,19 @@ class Window:
         form they are those whose time came to lie more than `lookahead_ns + lateness_ns` behind the
         newest, in order of time: none or several; the last ones before the end never come.
         """
-        refusal = self._refusal(heatmaps)
+        self.refusal = refusal = self._refusal(heatmaps)
         self._early = refusal == "early"
         if refusal is not None:
             self.counters[refusal] += 1
             return ()
-        before_ns, horizon_ns = self._newest_ns, self.settings.lookahead_ns + self.settings.lateness_ns
         newest_ns = self._keep(heatmaps)
-        due = [heatmaps]
+        horizon_ns = newest_ns - self.settings.lookahead_ns - self.settings.lateness_ns
+        due, given_ns = [heatmaps], newest_ns + 1
         if self.settings.lookahead_ns:
-            due = self._between(None if before_ns is None else before_ns - horizon_ns, newest_ns - horizon_ns)
+            due, given_ns = self._between(self._given_ns, horizon_ns), horizon_ns
+        self._given_ns = given_ns if self._given_ns is None else max(given_ns, self._given_ns)
         sets = tuple(self._fill(one) for one in due)
-        self._forget(newest_ns - horizon_ns)
+        self._forget(horizon_ns)
         return sets
 
     def _refusal(self, heatmaps: Heatmaps) -> str | None:

@@ -19,7 +19,7 @@ from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.interleave.schedule import Shot
 from dw_core.types import ImageFrame, JpegFrame
 from dw_ros import conversions, qos
-from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.managed import ManagedNode
 from dw_ros.msg import TriggerSchedule
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
@@ -31,7 +31,6 @@ class CameraNode(ManagedNode, ViewNode):
     _footage: Footage  # while it is configured
 
     PARAMETERS = (
-        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("source", "", "Footage: a folder with one video or one folder of images per view."),
     )

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from dw_core import backends
 from dw_core.backends.person_crop import PersonCrop
 from dw_core.data import messages
-from dw_core.data.footage import decode_jpeg
+from dw_core.data.footage import decode_jpeg, require_binning
+from dw_core.diagnostics.recent import Recent
 from dw_core.geometry.crop import Crop
 from dw_core.types import Heatmaps, ImageFrame, JpegFrame, Skeleton2D, Skeleton3D, StageStamps
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
-from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.managed import ManagedNode
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
@@ -33,12 +35,13 @@ class HeatmapNode(ManagedNode, ViewNode):
     _chooser: PersonCrop
 
     PARAMETERS = (
-        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("backend", backends.DEFAULT, "2D network.", choices=backends.NAMES),
         Parameter("threads", 1, "CPU threads of the network.", 1, 64),
         Parameter("transport", "compressed", "Which image topic is read.", choices=("compressed", "raw")),
-        Parameter("binning", 2, "JPEG images are decoded at 1/binning of their size.", 1, 8),
+        Parameter(
+            "binning", 2, "JPEG images are decoded at 1/binning of their size: 1, 2, 4 or 8.", 1, 8, live=True
+        ),
         Parameter("margin", 1.25, "Side of the person crop, times the person's extent.", 1.0, 3.0, live=True),
         Parameter("world_frame", "world", "Frame of the skeletons."),
     )
@@ -48,7 +51,7 @@ class HeatmapNode(ManagedNode, ViewNode):
         joints = backends.joints_of(self.value("backend"))
         self._forget()
         self._crops: Counter[str] = Counter()
-        self._inference_ms = 0.0
+        self._latency = Recent()
         self._out = self.outlet("heatmaps", conversions.heatmaps_codec(joints), qos.SENSOR)
         self._joints_out = self.outlet("skeleton2d", conversions.skeleton2d_codec(joints), qos.SENSOR)
         people = conversions.people_codec(self.value("world_frame"))
@@ -68,7 +71,11 @@ class HeatmapNode(ManagedNode, ViewNode):
     def configure(self) -> None:
         self.camera = self.read_camera()
         self._chooser = PersonCrop(self.camera)
+        require_binning(self.value("binning"))
         self._network = backends.open_network(self.value("backend"), self.value("threads"))
+
+    def check(self, changes: Mapping[str, Any]) -> None:
+        require_binning(changes.get("binning", 1))
 
     def activate(self) -> None:
         self._forget()
@@ -102,15 +109,21 @@ class HeatmapNode(ManagedNode, ViewNode):
         tensor = messages.from_wire(messages.to_wire(tensor))
         busy = stamps.busy + time.perf_counter_ns() - began
         stamps = replace(stamps, inferred=self.now_ns(), busy=busy)
-        self._inference_ms = (stamps.inferred - stamps.received) / 1e6
+        self._latency.add(stamps.inferred, stamps.inferred - stamps.received)
         heatmaps = Heatmaps(self.view, frame.stamp_ns, crop, tensor, stamps)
         self._out.send(heatmaps)
         self._last = heatmaps.joints
         self._joints_out.send(self._last)
 
     def health(self) -> Health:
-        values: dict[str, Any] = {f"crop from {reason}": count for reason, count in self._crops.items()}
-        values["image to heatmaps, ms"] = f"{self._inference_ms:.1f}"
+        now_ns = self.now_ns()
+        values: dict[str, Any] = {
+            "model": self._network.description,
+            "execution_provider": self._network.provider,
+            "inferences_per_s": len(self._latency.values(now_ns)),
+        }
+        values |= self._latency.percentiles_ms("inference", now_ns)
+        values |= {f"crops_from_{key.replace(' ', '_')}": count for key, count in list(self._crops.items())}
         return Health(message=self._network.description, values=values)
 
 

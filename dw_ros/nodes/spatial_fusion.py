@@ -7,23 +7,29 @@ fills the views that did not fire, fuses along epipolar lines and publishes dens
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from dw_core.data import messages
+from dw_core.diagnostics.levels import Level
+from dw_core.diagnostics.views import ViewLimits, ViewWatch
 from dw_core.fusion.spatial import SpatialFusion
-from dw_core.interleave.timing import MIN_FRAMES, camera_timing
+from dw_core.interleave.schedule import Schedule
 from dw_core.interleave.window import Window, WindowSettings
 from dw_core.skeleton import joint_set
 from dw_core.types import Heatmaps
 from dw_ros import conversions, qos
-from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.managed import ManagedNode
+from dw_ros.msg import TriggerSchedule
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 
-# Of every view, for its measured rate: four seconds at 15 Hz.
-STAMPS_KEPT = 60
+COUNTED = (
+    "used", "out_of_order", "late", "early", "duplicate", "reset", "unknown_view", "missing", "overflow"
+)  # fmt: skip
+# Parameters that are fields of ViewLimits.
+LIMITS = ("min_rate", "max_phase_error_ms", "max_jitter_ms", "max_drops", "silent_ms")
 
 
 class SpatialFusionNode(ManagedNode):
@@ -31,16 +37,26 @@ class SpatialFusionNode(ManagedNode):
     _fusion: SpatialFusion
 
     PARAMETERS = (
-        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter(
-            "form", "sampled_view", "Which views lend evidence.", choices=("sampled_view", "all_views")
+            "form",
+            "sampled_view",
+            "Which views lend evidence.",
+            choices=("sampled_view", "all_views"),
+            live=True,
         ),
-        Parameter("own_weight", 0.5, "Weight (lambda) of a view's own map against the others.", 0.0, 1.0),
-        Parameter("max_age_ms", 500, "A view's map older than this is left out.", 1, 60_000),
         Parameter(
-            "lateness_ms", 100, "An observation later than this behind the newest is dropped.", 0, 60_000
+            "own_weight", 0.5, "Weight (lambda) of a view's own map against the others.", 0.0, 1.0, live=True
+        ),
+        Parameter("max_age_ms", 500, "A view's map older than this is left out.", 1, 60_000, live=True),
+        Parameter(
+            "lateness_ms",
+            100,
+            "An observation later than this behind the newest is dropped.",
+            0,
+            60_000,
+            live=True,
         ),
         Parameter(
             "lookahead_ms",
@@ -49,7 +65,13 @@ class SpatialFusionNode(ManagedNode):
             "lateness_ms, filled with the maps nearest in time, before or after.",
             0,
             1000,
+            live=True,
         ),
+        Parameter("min_rate", 0.9, "WARN when a view has less of its rate.", 0.0, 1.0, live=True),
+        Parameter("max_phase_error_ms", 2.0, "WARN when a view is more off schedule.", 0.0, 1e3, live=True),
+        Parameter("max_jitter_ms", 2.0, "WARN when a view's exposures jitter more.", 0.0, 1e3, live=True),
+        Parameter("max_drops", 0.05, "WARN when more of a view's frames are dropped.", 0.0, 1.0, live=True),
+        Parameter("silent_ms", 1000, "ERROR when a view is silent for longer.", 1, 600_000, live=True),
     )
 
     def __init__(self, name: str = "spatial_fusion", bus: Bus | None = None, **options: Any) -> None:
@@ -58,42 +80,59 @@ class SpatialFusionNode(ManagedNode):
         joints = joint_set(self.value("joint_set"))
         self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.LARGE)
         codec = conversions.heatmaps_codec(joints)
-        self._stamps: dict[str, deque[int]] = {view: deque(maxlen=STAMPS_KEPT) for view in rig.names}
+        self._views = {view: ViewWatch(view) for view in rig.names}
+        self._schedule: Schedule | None = None
+        self._stopped = False  # the trigger says so
+        schedule = conversions.message_codec(TriggerSchedule)
+        self.inlet("trigger/schedule", schedule, qos.LATCHED, self._on_schedule, gated=False)
         for view in rig.names:
             # One worker for all views: it alone touches window and fusion.
             self.inlet(f"{view}/heatmaps", codec, qos.SENSOR, self._fuse, worker="fusion", queue=2)
 
     def configure(self) -> None:
         self._rig = self.rig_again(self._rig)
-        names = ("max_age_ms", "lateness_ms", "lookahead_ms")
-        settings = WindowSettings(*(self.value(name) * 1_000_000 for name in names))
-        self._window = Window(self._rig.names, settings)
+        self._window = Window(self._rig.names, self._settings())
         self._fusion = SpatialFusion(self._rig, self.value("form"), self.value("own_weight"))
+
+    def _settings(self) -> WindowSettings:
+        names = ("max_age_ms", "lateness_ms", "lookahead_ms")
+        return WindowSettings(*(self.value(name) * 1_000_000 for name in names))
+
+    def changed(self, names: set[str]) -> None:
+        self._window.settings = self._settings()
+        self._fusion.form, self._fusion.own_weight = self.value("form"), self.value("own_weight")
 
     def cleanup(self) -> None:
         del self._window, self._fusion
 
     def _fuse(self, heatmaps: Heatmaps) -> None:
-        if heatmaps.view in self._stamps:
-            self._stamps[heatmaps.view].append(heatmaps.stamp_ns)
-        for dense in self._window.push(heatmaps):
+        due = self._window.push(heatmaps)
+        if heatmaps.view in self._views:
+            self._views[heatmaps.view].seen(heatmaps.stamp_ns, self._window.refusal)
+        for dense in due:
             began = time.perf_counter_ns()
             fused = self._fusion.apply(dense)
             busy = fused.stamps.busy + time.perf_counter_ns() - began
             self._out.send(replace(fused, stamps=replace(fused.stamps, busy=busy)))
 
+    def _on_schedule(self, message: TriggerSchedule) -> None:
+        self._stopped = not message.running
+        self._schedule = messages.schedule(message) if message.running else None
+        for watch in self._views.values():
+            watch.begin(messages.time_ns(message.header.stamp))
+
     def health(self) -> Health:
-        health = Health(values=dict(self._window.counters))
-        for view, seen in self._stamps.items():
-            stamps = list(seen)
-            if len(set(stamps)) >= MIN_FRAMES:
-                timing = camera_timing(view, stamps)
-                health.values |= {
-                    f"{view} rate_hz": f"{timing.rate_hz:.3f}",
-                    f"{view} jitter_ms": f"{timing.jitter_ns / 1e6:.3f}",
-                    f"{view} frames_missing": timing.dropped,
-                }
-        return health
+        counters = self._window.counters
+        return Health(values={name: counters[name] for name in COUNTED})
+
+    def parts(self) -> dict[str, Health]:
+        limits = ViewLimits(**{name: self.value(name) for name in LIMITS})
+        now_ns, schedule = self.now_ns(), self._schedule
+        parts = {view: Health(*watch.report(now_ns, schedule, limits)) for view, watch in self._views.items()}
+        for health in parts.values():
+            if self._stopped and health.level == Level.ERROR:  # nobody fires, so nobody is to be seen
+                health.level, health.message = Level.OK, "the trigger is stopped"
+        return parts
 
 
 main = main_of(SpatialFusionNode, "spatial_fusion")

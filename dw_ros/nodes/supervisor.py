@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.task import Future
 
+from dw_core.diagnostics.levels import Level
 from dw_core.errors import EXIT_BAD_INPUT, ConfigError
 from dw_core.supervision import (
     ACTIVATE,
@@ -169,7 +170,8 @@ class SupervisorNode(DwNode):
         for name in self._supervision.states:
             local = self.bus.managed.get(name)
             self._links[name] = LocalLink(name, local) if local else RemoteLink(name, self, self._on_lost)
-        self.create_timer(TICK_S, self._tick)
+        # Not the node's clock: a simulated one may stand still.
+        self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._tick()
 
     def _tick(self) -> None:
@@ -182,7 +184,7 @@ class SupervisorNode(DwNode):
     def _say(self) -> None:
         """In the log, when it changes once everybody was up: whether all nodes are active, or who is not."""
         health = self.health()
-        self._was_up = self._was_up or health.level == DiagnosticStatus.OK
+        self._was_up = self._was_up or health.level == Level.OK
         if self._was_up and health.message != self._said:
             self._said = health.message
             self.get_logger().info(health.message)
@@ -197,9 +199,7 @@ class SupervisorNode(DwNode):
     def _on_done(self, name: str, success: bool, state: str) -> None:
         step, self._busy = self._busy, None
         self._supervision.observe(name, state)
-        if not success and state == FINALIZED:
-            self.exit_code = 1
-        elif not success and state == UNCONFIGURED and step == Step(name, CONFIGURE):
+        if not success and state == UNCONFIGURED and step == Step(name, CONFIGURE):
             self.exit_code = EXIT_BAD_INPUT
         else:
             self._advance()
@@ -209,13 +209,11 @@ class SupervisorNode(DwNode):
 
     def health(self) -> Health:
         states = self._supervision.states
-        health = Health(message=f"{len(states)} nodes are active", values=dict(states))
         missing = [f"{name} is {state}" for name, state in states.items() if state != ACTIVE]
-        if missing:
-            health.warn(", ".join(missing))
-        if FINALIZED in states.values():
-            health.level = DiagnosticStatus.ERROR
-        return health
+        if not missing:
+            return Health(message=f"{len(states)} nodes are active", values=dict(states))
+        lost = FINALIZED in states.values() or (self._was_up and UNREACHABLE in states.values())
+        return Health(Level.ERROR if lost else Level.WARN, ", ".join(missing), dict(states))
 
 
 main = main_of(SupervisorNode, "supervisor")

@@ -17,7 +17,7 @@ from dw_core.fusion.weights import packaged_weights
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import DenseSet
 from dw_ros import conversions, qos
-from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.managed import ManagedNode
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import Parameter
 from dw_ros.ports import Bus
@@ -29,7 +29,6 @@ class TemporalFusionNode(ManagedNode):
     _fusion: TemporalFusion  # while it is configured
 
     PARAMETERS = (
-        AUTOSTART,
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter(
             "weights",
@@ -59,7 +58,9 @@ class TemporalFusionNode(ManagedNode):
         self._out.send(replace(warped, stamps=replace(warped.stamps, fused=self.now_ns(), busy=busy)))
 
     def health(self) -> Health:
-        return Health(message=self._fusion.description)
+        through = str(self._fusion.passes_through).lower()
+        values = {"model": self._fusion.description, "passes_through": through}
+        return Health(message=self._fusion.description, values=values)
 
 
 def _weights(name: str, joints: JointSet) -> Path | None:

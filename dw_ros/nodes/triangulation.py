@@ -10,44 +10,65 @@ by what was seen since. Latched beside it: rig_calibration and skeleton_definiti
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from dw_core.anatomy import load_offsets
-from dw_core.pipeline import Triangulation
+from dw_core.diagnostics.recent import Recent
+from dw_core.pipeline import Triangulation, require_possible
 from dw_core.skeleton import joint_set
-from dw_core.types import DenseSet, TrackingState
+from dw_core.types import DenseSet, StageStamps, TrackingState
 from dw_ros import conversions, distro, qos
 from dw_ros.conversions import People
-from dw_ros.managed import AUTOSTART, ManagedNode
+from dw_ros.managed import ManagedNode
 from dw_ros.msg import RigCalibration, SkeletonDefinition
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus, Outlet
+
+# From exposure to image at the heatmap node, to heatmaps, to the fused set, to the skeleton.
+STAGES = ("image", "inference", "fusion", "tracking")
+COUNTED = ("tracked", "initialising", "lost", "late")
 
 
 class TriangulationNode(ManagedNode):
     _triangulation: Triangulation  # while it is configured
 
     PARAMETERS = (
-        AUTOSTART,
         Parameter("rig", "", RIG_TEXT),
         Parameter("joint_set", "coco17", "Joints of the heatmaps, by name."),
         Parameter("world_frame", "world", "Frame of the skeletons."),
-        Parameter("method", "tracker", "How joints become 3D.", choices=("tracker", "dlt")),
+        Parameter("method", "tracker", "How joints become 3D.", choices=("tracker", "dlt"), live=True),
         Parameter(
             "mode",
             "causal",
             "causal: the newest exposure's skeleton at once; window: each exposure's after lag_ms, better.",
             choices=("causal", "window"),
+            live=True,
         ),
         Parameter(
-            "lag_ms", 200, "Mode window: how far skeletons stay behind the newest observation.", 0, 200
+            "lag_ms",
+            200,
+            "Mode window: how far skeletons stay behind the newest observation.",
+            0,
+            200,
+            live=True,
         ),
         Parameter(
             "joint_offsets",
             "movenet",
             "Where the 2D network sees joints, to correct for: movenet, none, or a file (.json).",
+            live=True,
+        ),
+        Parameter(
+            "max_latency_ms",
+            150.0,
+            "Diagnostics: WARN when 5 % of the skeletons come later than this after the newest exposure.",
+            1.0,
+            60_000.0,
+            live=True,
         ),
     )
 
@@ -57,6 +78,7 @@ class TriangulationNode(ManagedNode):
         self._joints = joint_set(self.value("joint_set"))
         self._frame = self.value("world_frame")
         self._state = TrackingState.LOST
+        self._latencies = {stage: Recent() for stage in (*STAGES, "total", "computing")}
         self._out = self.outlet("skeletons", conversions.people_codec(self._frame), qos.RELIABLE)
         self._frames = distro.MovingFrames(self)
         self._rig_out, self._joints_out = (
@@ -70,14 +92,26 @@ class TriangulationNode(ManagedNode):
 
     def configure(self) -> None:
         self._rig = self.rig_again(self._rig)
-        self._triangulation = Triangulation(
-            self._rig,
-            self._joints,
-            self.value("method"),
-            self.value("mode"),
-            self.value("lag_ms") / 1000,
-            load_offsets(self.value("joint_offsets")),
-        )
+        self._triangulation = Triangulation(self._rig, self._joints, **self._settings({}))
+
+    def check(self, changes: Mapping[str, Any]) -> None:
+        settings = self._settings(changes)
+        require_possible(settings["method"], settings["mode"], settings["lag_s"])
+
+    def changed(self, names: set[str]) -> None:
+        self._triangulation.change(**self._settings({}))
+
+    def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of Triangulation from the parameters, with changes. Raises DwError for joint offsets that
+        cannot be read."""
+        names = ("method", "mode", "lag_ms", "joint_offsets")
+        values = {**{name: self.value(name) for name in names}, **changes}
+        return {
+            "method": values["method"],
+            "mode": values["mode"],
+            "lag_s": values["lag_ms"] / 1000,
+            "offsets": load_offsets(values["joint_offsets"]),
+        }
 
     def activate(self) -> None:
         self._latch(self._rig_out, conversions.rig_to_message(self._rig, self._frame))
@@ -97,6 +131,7 @@ class TriangulationNode(ManagedNode):
         busy = dense.stamps.busy + time.perf_counter_ns() - began
         for skeleton in skeletons:
             stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns(), busy=busy))
+            self._note(dense, stamped.stamps)
             self._state = skeleton.state
             nobody = skeleton.state == TrackingState.LOST
             people = People(skeleton.stamp_ns, [] if nobody else [stamped])
@@ -104,9 +139,27 @@ class TriangulationNode(ManagedNode):
             if self._frames.wanted:
                 self._frames.send(conversions.person_frames(people, self._joints, self._frame))
 
+    def _note(self, dense: DenseSet, stamps: StageStamps) -> None:
+        """How long the newest observation took through each stage."""
+        now_ns = stamps.published
+        chain = (dense.target_ns, stamps.received, stamps.inferred, stamps.fused, now_ns)
+        spans = [after_ns - before_ns for before_ns, after_ns in pairwise(chain)]
+        for name, span_ns in zip(self._latencies, (*spans, sum(spans), stamps.busy), strict=True):
+            self._latencies[name].add(now_ns, span_ns)
+
     def health(self) -> Health:
-        health = Health(message=self._state.name.lower(), values=dict(self._triangulation.counters))
-        if self._state == TrackingState.LOST and self._triangulation.counters:
+        now_ns = self.now_ns()
+        state = self._state.name.lower()
+        health = Health(message=state, values={"tracking_state": state})
+        health.values["skeletons_per_s"] = len(self._latencies["total"].values(now_ns))
+        for stage, recent in self._latencies.items():
+            health.values |= recent.percentiles_ms(f"latency_{stage}", now_ns)
+        counters = self._triangulation.counters
+        health.values |= {f"skeletons_{name}": counters[name] for name in COUNTED}
+        late_ms = float(health.values.get("latency_total_p95_ms", 0.0))
+        if late_ms > self.value("max_latency_ms"):
+            health.warn(f"skeletons come up to {late_ms:.0f} ms (p95) after the exposure")
+        if self._state == TrackingState.LOST:
             health.warn("nobody is tracked")
         return health
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,12 @@ from dw_ros.ports import Bus
 
 # From the order to start until the first shot, so that everybody knows of it in time.
 START_DELAY_NS = NS
+# From a change of rate or phases until the first shot of the new schedule, so that it is heard of before.
+CHANGE_DELAY_NS = NS // 10
 # Timing errors kept for the statistics: ten seconds at 60 Hz.
 JITTER_SAMPLES = 600
+# More than this part of the shots of a second is too many.
+MAX_MISSED = 0.01
 # Simulated time cannot be slept; it is looked at this often.
 SIMULATED_POLL_S = 0.001
 
@@ -45,12 +50,13 @@ class TriggerNode(DwNode):
     PARAMETERS = (
         Parameter("rig", "", RIG_TEXT),
         Parameter("backend", "simulated", "Where shot times come from.", choices=("simulated", "recorded")),
-        Parameter("rate_hz", 15.0, "Frames per second of EACH camera (simulated).", 0.01, 1000.0),
+        Parameter("rate_hz", 15.0, "Frames per second of EACH camera (simulated).", 0.01, 1000.0, live=True),
         Parameter(
             "phases_ms",
             None,
-            "Phase of each camera within the period, ms (simulated). Unset: evenly spread.",
+            "Phase of each camera within the period, ms (simulated). Unset or empty: evenly spread.",
             kind=RosParameter.Type.DOUBLE_ARRAY,
+            live=True,
         ),
         Parameter("schedule_file", "", "CSV file with the columns camera,stamp_ns (recorded)."),
         Parameter("autostart", True, "Start firing at once; otherwise wait for trigger/run."),
@@ -59,7 +65,7 @@ class TriggerNode(DwNode):
     def __init__(self, name: str = "trigger", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
         self._cameras = self.rig().names
-        self._schedule = self._make_schedule(epoch_ns=0)
+        self._schedule = self._make_schedule(0, {})
         self._events = self.outlet("trigger/event", conversions.SHOT, qos.RELIABLE)
         self._schedule_out = self.outlet(
             "trigger/schedule", conversions.message_codec(TriggerSchedule), qos.LATCHED, latched=True
@@ -68,33 +74,50 @@ class TriggerNode(DwNode):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._fired = self._missed = 0
+        self._before = (0, 0)  # both, at the last report
         self._errors_ns: deque[int] = deque(maxlen=JITTER_SAMPLES)
         self._announce(running=False)
 
     def start(self) -> None:
         if self.value("autostart"):
-            self._run()
+            self._run_from_now()
 
     def close(self) -> None:
         self._halt()
 
-    def _make_schedule(self, epoch_ns: int) -> Schedule:
+    def check(self, changes: Mapping[str, Any]) -> None:
+        if self.value("backend") == "recorded":
+            raise ScheduleError(
+                f"{' and '.join(changes)} cannot change: backend 'recorded' fires as its schedule_file says"
+            )
+        self._make_schedule(0, changes)
+
+    def changed(self, names: set[str]) -> None:
+        """The epoch stays, so a recording that is played in its time goes on without a jump."""
+        if self._thread is None:
+            self._schedule = self._make_schedule(0, {})
+            self._announce(running=False)
+        else:
+            self._halt()
+            self._run(self._schedule.epoch_ns, self.now_ns() + CHANGE_DELAY_NS)
+
+    def _make_schedule(self, epoch_ns: int, changes: Mapping[str, Any]) -> Schedule:
         if self.value("backend") == "recorded":
             if not self.value("schedule_file"):
                 raise ScheduleError(
                     "backend is 'recorded' but parameter 'schedule_file' is empty, expected a CSV file"
                 )
             return load_recorded_schedule(Path(self.value("schedule_file")), self._cameras, epoch_ns)
-        phases = self.value("phases_ms")
-        if phases is None:
-            return uniform_schedule(self._cameras, self.value("rate_hz"), epoch_ns)
-        phases_ns = tuple(round(phase * 1e6) for phase in phases)
-        return PeriodicSchedule(self._cameras, round(NS / self.value("rate_hz")), phases_ns, epoch_ns)
+        values = {**{name: self.value(name) for name in ("rate_hz", "phases_ms")}, **changes}
+        if not values["phases_ms"]:
+            return uniform_schedule(self._cameras, values["rate_hz"], epoch_ns)
+        phases_ns = tuple(round(phase * 1e6) for phase in values["phases_ms"])
+        return PeriodicSchedule(self._cameras, round(NS / values["rate_hz"]), phases_ns, epoch_ns)
 
     def _on_run(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         running = self._thread is not None
         if request.data and not running:
-            self._run()
+            self._run_from_now()
         elif not request.data and running:
             self._halt()
             self._announce(running=False)
@@ -102,11 +125,17 @@ class TriggerNode(DwNode):
         response.message = "running" if request.data else "stopped"
         return response
 
-    def _run(self) -> None:
-        self._schedule = self._make_schedule(self.now_ns() + START_DELAY_NS)
+    def _run_from_now(self) -> None:
+        epoch_ns = self.now_ns() + START_DELAY_NS
+        self._run(epoch_ns, epoch_ns)
+
+    def _run(self, epoch_ns: int, start_ns: int) -> None:
+        """Fire from a time on, by a schedule of an epoch."""
+        self._schedule = self._make_schedule(epoch_ns, {})
         self._stop.clear()
         self._announce(running=True)
-        self._thread = threading.Thread(target=self._fire, name="trigger", daemon=True)
+        first = self._schedule.first_from(start_ns)
+        self._thread = threading.Thread(target=self._fire, args=(first,), name="trigger", daemon=True)
         self._thread.start()
 
     def _halt(self) -> None:
@@ -115,12 +144,11 @@ class TriggerNode(DwNode):
             self._thread.join()
             self._thread = None
 
-    def _fire(self) -> None:
+    def _fire(self, number: int) -> None:
         """One event per shot. A shot whose time passed by more than a tick is skipped and counted.
 
         In simulated time nothing is skipped: the clock waits for nobody, but every shot is made.
         """
-        number = 0
         while True:
             shot = self._schedule.shot(number)
             if not self._sleep_until(shot.stamp_ns):
@@ -172,8 +200,10 @@ class TriggerNode(DwNode):
                 "error_deviation_ms": f"{errors_ms.std():.3f}",
                 "error_max_ms": f"{errors_ms.max():.3f}",
             }
-        if self._missed > 0.01 * (self._fired + self._missed):
-            health.warn(f"{self._missed} shots could not be fired in time")
+        fired, missed = self._fired - self._before[0], self._missed - self._before[1]
+        self._before = (self._fired, self._missed)
+        if missed > MAX_MISSED * (fired + missed):
+            health.warn(f"{missed} of {fired + missed} shots of the last second could not be fired in time")
         return health
 
 

@@ -267,6 +267,24 @@ def test_after_a_jump_of_the_clock_the_window_starts_anew(rig: Rig, motion: Moti
             np.testing.assert_array_equal(a.positions, b.positions)
 
 
+def test_a_lag_that_changes_on_the_way_gives_each_exposure_once_and_in_order(
+    rig: Rig, motion: Motion
+) -> None:
+    pipeline, _, triangulation = make_pipeline(rig, "tracker", "window", 0.05)
+    stamps, behind_ns = [], []
+    for n, observation in enumerate(interleaved(rig, motion)):
+        if n == TICKS // 2:
+            triangulation.change("tracker", "window", 0.15, None)
+        given = [skeleton.stamp_ns for skeleton in pipeline.skeletons(observation)]
+        stamps += given
+        behind_ns += [(n, observation.stamp_ns - stamp) for stamp in given]
+    assert stamps == sorted(set(stamps))
+    assert min(ns for n, ns in behind_ns if n < TICKS // 2) < 0.08 * NS
+    assert min(ns for n, ns in behind_ns if n >= TICKS // 2) >= 0.15 * NS
+    with pytest.raises(ConfigError, match="no window mode"):
+        triangulation.change("dlt", "window", 0.1, None)
+
+
 def test_a_window_that_cannot_be_is_refused(rig: Rig) -> None:
     with pytest.raises(ConfigError, match=r"lag of window mode is 0\.3 s, expected 0 to 0\.2 s"):
         Triangulation(rig, COCO17, mode="window", lag_s=0.3)

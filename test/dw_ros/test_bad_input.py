@@ -120,11 +120,17 @@ def test_a_bag_that_exists_already(refused: Callable[..., str], tmp_path: Path) 
     assert "exists already, expected a new folder" in refused(*UP, "--record", str(tmp_path))
 
 
-def test_weights_that_are_damaged(
-    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("composition", ["composed", "isolated"])
+def test_weights_that_are_damaged_are_told_once_in_either_composition(
+    start: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composition: str
 ) -> None:
+    """All four heatmap nodes would have to say it: the first one that is configured does."""
     monkeypatch.setenv("DW_CACHE", str(tmp_path))
-    assert "dw fetch" in refused(*UP, "--source", "external")
+    command = start(*UP, "--source", "external", "--composition", composition)
+    assert command.process.wait(60) == 2, command.output()
+    said = [line for line in command.output().splitlines() if "dw fetch" in line]
+    assert len(said) == 1 and said[0].startswith("dw: "), command.output()
+    assert "Traceback" not in command.output()
 
 
 @pytest.mark.parametrize(

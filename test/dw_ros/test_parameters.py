@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 from rclpy.context import Context
@@ -55,12 +55,17 @@ def test_every_parameter_tells_what_it_is(make: Callable[..., Sample]) -> None:
     ]
     assert descriptors[0].floating_point_range[0].to_value == 100.0
     assert [one.read_only for one in descriptors] == [False, True, False, True]
+    said = [one.additional_constraints.partition(":")[0] for one in descriptors]
+    assert said == ["Live", "Read-only", "Live", "Read-only"]
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"cuont": 3}, "no parameter 'cuont'; it has count, mode, phases_ms, rate_hz"),
+        (
+            {"cuont": 3},
+            "no parameter 'cuont'; it has better_after_s, count, mode, phases_ms, rate_hz, worse_after_s",
+        ),
         ({"rate_hz": 1000.0}, "'rate_hz' is 1000.0, expected double from 1 to 100"),
         ({"rate_hz": "often"}, "'rate_hz' is 'often', expected double from 1 to 100"),
         ({"rate_hz": float("nan")}, "'rate_hz' is nan, expected"),
@@ -90,3 +95,26 @@ def test_live_changes_are_checked_and_fixed_ones_refused(make: Callable[..., Sam
     assert not bad.successful and "expected one of slow, fast" in bad.reason
     assert not fixed.successful and node.value("count") == 3
     assert not wild.successful and node.value("rate_hz") == 15.0
+
+
+def test_what_fits_no_other_value_is_refused_with_its_sentence_and_what_fits_is_applied(
+    context: Context,
+) -> None:
+    class Careful(Sample):
+        applied: ClassVar[list[set[str]]] = []
+
+        def check(self, changes: Mapping[str, Any]) -> None:
+            if changes.get("mode") == "fast" and self.value("rate_hz") > 20:
+                raise ConfigError("mode fast needs a rate of at most 20")
+
+        def changed(self, names: set[str]) -> None:
+            self.applied.append(names)
+
+    node = Careful("careful", context=context)
+    for value, good in ((30.0, True), (500.0, False)):
+        (result,) = node.set_parameters([RosParameter("rate_hz", value=value)])
+        assert result.successful == good
+    (refused,) = node.set_parameters([RosParameter("mode", value="fast")])
+    assert not refused.successful and refused.reason == "mode fast needs a rate of at most 20"
+    assert node.value("mode") == "slow" and Careful.applied == [{"rate_hz"}]
+    node.destroy_node()

@@ -12,7 +12,7 @@ from std_msgs.msg import String
 
 from dw_ros import qos
 from dw_ros.conversions import message_codec
-from dw_ros.ports import Bus, Inlet, Outlet, Queue
+from dw_ros.ports import Bus, Gate, Inlet, Outlet, Queue
 
 CODEC = message_codec(String)
 
@@ -125,3 +125,43 @@ def test_closing_the_bus_ends_every_worker() -> None:
     assert "idle" in names
     bus.close()
     assert "idle" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_closed_gate_refuses_values_and_counts_them(node: Node) -> None:
+    gate, got = Gate(is_open=False), []
+    queue = Queue(node, "words", got.append, None, 1, gate)
+    queue.put("a")
+    gate.set(True)
+    queue.put("b")
+    gate.set(False)
+    queue.put("c")
+    assert got == ["b"] and queue.counters["refused"] == 2
+
+
+def test_who_holds_the_gate_waits_for_those_inside_and_makes_others_wait(node: Node, bus: Bus) -> None:
+    gate = Gate()
+    busy, go = threading.Event(), threading.Event()
+    events: list[str] = []
+
+    def slow(value: str) -> None:
+        busy.set()
+        assert go.wait(10)
+        events.append(value)
+
+    queue = Queue(node, "words", slow, bus.worker("slow"), 2, gate)
+    queue.put("inside")
+    assert busy.wait(10)
+    holder = threading.Thread(target=lambda: hold(gate, events))
+    holder.start()
+    assert "held" not in events
+    go.set()
+    holder.join(10)
+    queue.put("after")
+    bus.close()
+    assert events[:3] == ["inside", "held", "let go"]
+
+
+def hold(gate: Gate, events: list[str]) -> None:
+    with gate.held():
+        events.append("held")
+        events.append("let go")

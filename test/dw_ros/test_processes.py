@@ -63,6 +63,44 @@ def test_a_child_that_does_not_listen_is_ended_all_the_same(
         assert processes.stop() == 1
 
 
+def test_a_child_that_dies_is_started_again_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dw_ros.processes.RESTART_DELAY_S", 0.05)
+    first, second = tmp_path / "first", tmp_path / "second"
+    code = f"import os, pathlib; first = pathlib.Path({str(first)!r})\n"
+    code += "if not first.exists(): first.touch(); os.kill(os.getpid(), 9)\n"
+    code += f"pathlib.Path({str(second)!r}).touch(); {WAITS[2]}"
+    with Processes() as processes:
+        processes.start("/dw/node", [*WAITS[:2], code], restart=True)
+        deadline = time.monotonic() + 20
+        while not second.exists():
+            assert time.monotonic() < deadline and not processes.wait(0.05)
+        assert processes.stop() == 0
+    assert "/dw/node ended with code -9 and is started again" in capfd.readouterr().err
+
+
+def test_a_child_that_dies_too_often_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dw_ros.processes.RESTART_DELAY_S", 0.01)
+    monkeypatch.setattr("dw_ros.processes.MAX_RESTARTS", 2)
+    with Processes() as processes:
+        processes.start("/dw/node", fails(3), restart=True)
+        assert processes.wait(20)
+        assert processes.stop() == 1
+    said = capfd.readouterr().err
+    assert said.count("is started again") == 2
+    assert "/dw/node ended with code 3, 3 times within 60 s" in said
+
+
+def test_a_child_that_refused_its_input_is_not_started_again() -> None:
+    with Processes() as processes:
+        processes.start("/dw/node", fails(2), restart=True)
+        assert processes.wait(20)
+        assert processes.stop() == 2
+
+
 def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     child = f"import os,signal; open({str(file)!r}, 'w').write(str(os.getpid())); signal.pause()"

@@ -11,6 +11,7 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 
 from dw_core.data.rigs import save_rig
+from dw_core.diagnostics.levels import Level
 from dw_core.geometry.camera import Rig, project
 from dw_core.geometry.crop import apply_affine, crop_around
 from dw_core.heatmaps.render import render_gaussians
@@ -19,7 +20,7 @@ from dw_core.types import NS, Heatmaps
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
 from dw_ros.managed import ManagedNode
-from dw_ros.node import DwNode
+from dw_ros.node import DwNode, Health
 from dw_ros.nodes.spatial_fusion import SpatialFusionNode
 from dw_ros.nodes.temporal_fusion import TemporalFusionNode
 from dw_ros.nodes.triangulation import TriangulationNode
@@ -44,12 +45,13 @@ def observations(rig: Rig) -> list[Heatmaps]:
     return found
 
 
-Play = Callable[..., tuple[list[People], dict[str, object]]]
+Play = Callable[..., tuple[list[People], dict[str, Health]]]
 
 
 @pytest.fixture
 def play(rig: Rig, tmp_path: Path, context: Context, spin_until: Callable[..., None]) -> Iterator[Play]:
-    """`play(lookahead_ms, method)`: skeletons of a run through three nodes, and the first one's health."""
+    """`play(lookahead_ms, method)`: skeletons of a run through three nodes, and what the first one
+    says of its views."""
     bus = Bus()
     nodes: list[DwNode] = []
     save_rig(rig, tmp_path / "rig.yaml")
@@ -61,7 +63,7 @@ def play(rig: Rig, tmp_path: Path, context: Context, spin_until: Callable[..., N
         nodes.append(node)
         return node
 
-    def run(lookahead_ms: int, method: str) -> tuple[list[People], dict[str, object]]:
+    def run(lookahead_ms: int, method: str) -> tuple[list[People], dict[str, Health]]:
         file = str(tmp_path / "rig.yaml")
         got: list[People] = []
         spatial = make(SpatialFusionNode, "spatial_fusion", rig=file, lookahead_ms=lookahead_ms)
@@ -75,7 +77,7 @@ def play(rig: Rig, tmp_path: Path, context: Context, spin_until: Callable[..., N
             views[one.view].send(one)
             spin_until(lambda n=count: spatial.health().values.get("used") == n)
         bus.close()  # waits for what is being processed
-        return got, spatial.health().values
+        return got, spatial.parts()
 
     yield run
     bus.close()
@@ -101,7 +103,9 @@ def test_causal_sets_give_a_skeleton_at_every_exposure(play: Play) -> None:
 
 
 def test_each_views_rate_is_measured_and_told(play: Play, rig: Rig) -> None:
-    values = play(0, "dlt")[1]
-    for view in rig.names:
-        assert (values[f"{view} rate_hz"], values[f"{view} jitter_ms"]) == ("16.667", "0.000")
-        assert values[f"{view} frames_missing"] == 0
+    parts = play(0, "dlt")[1]
+    assert set(parts) == set(rig.names)
+    for health in parts.values():
+        assert (health.values["rate_hz"], health.values["jitter_ms"]) == ("16.667", "0.000")
+        assert health.values["frames_missing"] == "0"
+        assert health.level == Level.ERROR and health.message.startswith("silent for")

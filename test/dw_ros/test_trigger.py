@@ -145,3 +145,35 @@ def test_phases_that_collide_are_refused(make: Callable[..., TriggerNode]) -> No
         make(phases_ms=[10.0, 20.0])
     with pytest.raises(ScheduleError, match="schedule_file"):
         make(backend="recorded")
+
+
+def test_rate_and_phases_change_while_it_fires_and_the_epoch_stays(
+    make: Callable[..., TriggerNode], node: Node, spin_until: Callable[..., None]
+) -> None:
+    trigger = make(rate_hz=20.0)
+    trigger.start()
+    events, schedules = listen(node)
+    spin_until(lambda: len(events) >= 4 and schedules, trigger, node)
+    (refused,) = trigger.set_parameters([RosParameter("phases_ms", value=[0.0, 0.5, 30.0])])
+    assert not refused.successful and "c0 and c1 collide" in refused.reason
+    (done,) = trigger.set_parameters([RosParameter("phases_ms", value=[0.0, 10.0, 30.0])])
+    assert done.successful, done.reason
+    spin_until(lambda: len(schedules) > 1 and len(events) >= 12, trigger, node)
+    before, after = (messages.schedule(schedules[k]) for k in (0, -1))
+    assert before.epoch_ns == after.epoch_ns
+    assert list(schedules[-1].phase_ns) == [0, 10 * MS, 30 * MS]
+    late = [event for event in events if event.sequence >= max(e.sequence for e in events) - 2]
+    for event in late:
+        assert after.shot(event.sequence).stamp_ns == messages.time_ns(event.header.stamp)
+        assert after.shot(event.sequence).camera == event.camera
+    stamps = [messages.time_ns(event.header.stamp) for event in events]
+    assert stamps == sorted(set(stamps)), "no exposure is asked for twice"
+
+
+def test_a_recorded_schedule_has_no_rate_to_change(make: Callable[..., TriggerNode], tmp_path: Path) -> None:
+    file = tmp_path / "shots.csv"
+    file.write_text("camera,stamp_ns\nc1,0\nc0,7000000\n")
+    trigger = make(backend="recorded", schedule_file=str(file))
+    (result,) = trigger.set_parameters([RosParameter("rate_hz", value=5.0)])
+    assert not result.successful
+    assert result.reason == "rate_hz cannot change: backend 'recorded' fires as its schedule_file says"

@@ -15,6 +15,8 @@ from dw_core.interleave.schedule import (
     PeriodicSchedule,
     RecordedSchedule,
     load_recorded_schedule,
+    phase_errors_ns,
+    rate_hz,
     uniform_schedule,
 )
 
@@ -112,3 +114,17 @@ def test_a_missing_recorded_schedule_is_named(tmp_path: Path) -> None:
 def test_a_round_must_outlast_its_shots() -> None:
     with pytest.raises(ScheduleError, match="expected more than"):
         RecordedSchedule((("cam01", 0), ("cam02", 10)), 10)
+
+
+@given(offset=st.integers(-24_999_999, 24_999_999), number=st.integers(0, 10**7), phase=st.integers(0, 49))
+def test_the_phase_error_is_the_way_to_the_nearest_shot(offset: int, number: int, phase: int) -> None:
+    schedule = PeriodicSchedule(("a",), 50_000_000, (phase * 1_000_000,), epoch_ns=12345)
+    assert phase_errors_ns(schedule, "a", [schedule.shot(number).stamp_ns + offset]) == [offset]
+
+
+def test_a_recorded_camera_may_have_several_shots_in_a_round() -> None:
+    schedule = RecordedSchedule((("a", 0), ("b", 10), ("a", 30)), 100, epoch_ns=1000)
+    assert phase_errors_ns(schedule, "a", [1002, 1027, 1199]) == [2, -3, -1]
+    assert (rate_hz(schedule, "a"), rate_hz(schedule, "b")) == (2 * NS / 100, NS / 100)
+    with pytest.raises(ScheduleError, match="camera c is not in the schedule of a, b"):
+        phase_errors_ns(schedule, "c", [0])

@@ -224,3 +224,32 @@ def test_state_is_saved_and_restored(lookahead_ms: int) -> None:
 def test_the_state_of_other_views_is_refused() -> None:
     with pytest.raises(ConfigError, match="state is of views a, b, expected a, b, c"):
         Window(VIEWS).state = Window(("a", "b")).state
+
+
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 39), st.sampled_from([0, 20, 40]), st.integers(0, 50)), max_size=6
+    )
+)
+def test_with_settings_that_change_meanwhile_every_exposure_is_given_at_most_once(
+    changes: list[tuple[int, int, int]],
+) -> None:
+    window = Window(VIEWS)
+    targets: list[int] = []
+    for n in range(40):
+        for at, lookahead_ms, lateness_ms in changes:
+            if at == n:
+                window.settings = WindowSettings(lookahead_ns=lookahead_ms * MS, lateness_ns=lateness_ms * MS)
+        targets += [dense.target_ns for dense in window.push(heatmaps(VIEWS[n % 3], 10.0 * n))]
+    assert all(before < after for before, after in pairwise(targets))
+
+
+def test_from_the_causal_to_the_centred_form_and_back_nothing_is_given_twice() -> None:
+    window = Window(VIEWS)
+    assert len(run(window, list(range(10)))) == 10
+    window.settings = WindowSettings(lookahead_ns=20 * MS, lateness_ns=10 * MS)
+    assert [dense.target_ns for dense in run(window, list(range(10, 20)))] == [
+        n * 10 * MS for n in range(10, 16)
+    ]
+    window.settings = WindowSettings()
+    assert [dense.target_ns for dense in run(window, [20, 21])] == [200 * MS, 210 * MS]

@@ -1,0 +1,1 @@
+"""What the nodes say of themselves once a second. The names of the values are in docs/diagnostics.md."""
