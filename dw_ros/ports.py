@@ -269,7 +269,8 @@ class Outlet(Generic[T]):
         return bool(self._inlets) or self._latched or self._publisher.get_subscription_count() > 0
 
     def send(self, value: T) -> None:
-        if self._latched or self._publisher.get_subscription_count() > 0:
-            self._publisher.publish(self._codec.to_message(value))
+        # This process first: the way to the skeleton must not wait for messages to be written.
         for inlet in self._inlets:
             inlet.deliver(value)
+        if self._latched or self._publisher.get_subscription_count() > 0:
+            self._publisher.publish(self._codec.to_message(value))
