@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from dw_core.viewing.sinks import Sinks
 
 DEFAULT_NAMESPACE = "dw"
-INSTALL = ".venv/bin/pip install -r requirements/view.txt"
+NEEDED = "dw view needs rerun: run `make view`, or `python3 -m pip install -r requirements/view.txt`"
+PYTHON = (3, 11)  # rerun's wheels need it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show a bag or a running graph until Ctrl-C. Raises DwError for bad input."""
     if importlib.util.find_spec("rerun") is None:
-        raise ConfigError(f"dw view needs rerun: run `{INSTALL}`")
+        old = sys.version_info[:2] < PYTHON
+        raise ConfigError("dw view needs rerun, whose wheels need Python 3.11 or newer" if old else NEEDED)
     if not 0 < args.port < 65535:
         raise ConfigError(f"--port is {args.port}, expected 1 to 65534")
     # as in the nodes (see dw_ros/__init__.py): it is read when numpy is first imported
