@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     # as in the nodes (see dw_ros/__init__.py): it is read when numpy is first imported
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    # so is this: a live file has no index at its end, and rerun would warn of that
+    os.environ.setdefault("RUST_LOG", "warn,re_log_encoding=error")
     from dw_core.data.rigs import load_rig
     from dw_core.viewing.sinks import Sinks
 

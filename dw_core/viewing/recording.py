@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import rerun as rr
-from scipy.spatial.transform import Rotation
 
 from dw_core.data.footage import decode_jpeg
 from dw_core.geometry.camera import Camera, Rig, project
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import FloatArray, Heatmaps, JpegFrame, Skeleton2D, Skeleton3D
 from dw_core.viewing.draw import COLOURS, binning, heatmap_layer
-from dw_core.viewing.shapes import ellipsoids
+from dw_core.viewing.shapes import ellipsoids, quaternions
 
 TIMELINE = "exposure"
 STAGES = ("received", "inferred", "fused", "published")
@@ -154,7 +153,7 @@ class Recording:
         shape = rr.Ellipsoids3D(
             half_sizes=half[sure],
             centers=positions[sure],
-            quaternions=Rotation.from_matrix(axes[sure]).as_quat(),  # x, y, z, w, as in rerun
+            quaternions=quaternions(axes[sure]),
             colors=colours[sure],
             line_radii=0.001,
         )

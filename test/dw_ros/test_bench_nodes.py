@@ -22,6 +22,7 @@ KINDS = {
     "temporal_fusion": 1,
     "triangulation": 1,
     "markers": 1,
+    "overlay": 1,
 }
 
 

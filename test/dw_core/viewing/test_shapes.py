@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from dw_core.geometry.camera import Array, Rig, project, to_camera
 from dw_core.skeleton import COCO17, H36M17
-from dw_core.viewing.shapes import body_frame, ellipsoids, frustum, ray
+from dw_core.viewing.shapes import body_frame, ellipsoids, frustum, quaternions, ray
 
 
 def test_a_ray_projects_to_its_pixel_at_any_depth(rig: Rig) -> None:
@@ -38,6 +38,12 @@ def test_ellipsoids_are_their_covariances() -> None:
     np.testing.assert_allclose(again[known], covariance[known], atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(axes[known]), 1.0)
     assert np.isnan(half[2]).all() and np.isnan(axes[2]).all()
+
+
+def test_quaternions_turn_as_their_matrices_do() -> None:
+    turns = Rotation.from_rotvec([(0.3, -1.2, 2.0), (0.0, 0.0, 0.0), (np.pi, 0.0, 0.0)])
+    again = Rotation.from_quat(quaternions(turns.as_matrix()))
+    assert ((turns.inv() * again).magnitude() < 1e-7).all()
 
 
 @pytest.mark.parametrize("degrees", [0, 75, 180, -130])
