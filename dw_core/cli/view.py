@@ -81,14 +81,16 @@ def run(args: argparse.Namespace) -> int:
 def _show_bag(args: argparse.Namespace, rig: Rig | None, sinks: Sinks) -> rr.RecordingStream:
     """Fill the sinks with a bag; the stream, which serves them for as long as it lives."""
     from dw_core.data import messages
-    from dw_core.viewing import feed, recording
+    from dw_core.skeleton import joint_set
+    from dw_core.viewing import feed
+    from dw_core.viewing.recording import Recording
     from dw_core.viewing.sinks import open_stream
 
     with feed.open_bag(args.bag, args.namespace) as bag:
         rig = rig or messages.rig(bag.last(feed.RIG))
-        joints = bag.last(feed.DEFINITION).name
+        joints = joint_set(bag.last(feed.DEFINITION).name)
         stream = open_stream(sinks, rig, live=False)
-        count = bag.play(rig, recording.start(stream, rig, joints))
+        count = bag.play(rig, Recording(stream, rig, joints))
         stream.flush()
     print(f"dw: {count} messages of {args.bag}" + (f" in {sinks.save}" if sinks.save else ""), flush=True)
     return stream

@@ -14,13 +14,17 @@ import numpy as np
 import pytest
 
 from dw_core.geometry.camera import Array, Rig, project
+from dw_core.geometry.crop import full_frame_crop
 from dw_core.skeleton import COCO17
+from dw_core.types import Heatmaps, JpegFrame
 
 if sys.version_info < (3, 11):
     pytest.skip("rerun's wheels need Python 3.11", allow_module_level=True)
 
+import rerun as rr
 from rerun.chunk import RrdReader
 
+from dw_core.viewing.recording import Recording
 from dw_core.viewing.sinks import has_screen
 
 ROOT = Path(__file__).parents[3]
@@ -127,6 +131,27 @@ def test_latency_and_ages_are_in_milliseconds(saved: dict[str, list[tuple[int, A
         assert len(values) == TICKS - 1 and {value for _, (value,) in values} == {expected}
     ages = [saved[f"/age/cam{k}" + " Scalars:scalars"][0][1][0] for k in (1, 2, 3, 4)]
     np.testing.assert_allclose(ages, np.arange(4) * TICK_NS / 1e6)
+
+
+def test_pictures_are_thinned_out_on_demand_and_images_keep_their_heatmaps(tmp_path: Path, rig: Rig) -> None:
+    """As in a live view: the first of each period."""
+    file = tmp_path / "run.rrd"
+    stream = rr.RecordingStream("test")
+    stream.set_sinks(rr.FileSink(file))
+    recording = Recording(stream, rig, COCO17, picture_period_ns=200_000_000)
+    grey = cv2.imencode(".jpg", np.full((1000, 1000, 3), 90, np.uint8))[1].tobytes()
+    crop, maps = full_frame_crop(1000, 1000), np.zeros((17, 48, 48), np.float32)
+    stamps = [START_NS + k * 66_666_667 for k in range(12)]
+    for stamp in stamps:
+        recording.image(JpegFrame("cam1", stamp, grey))
+        recording.heatmaps(Heatmaps("cam1", stamp, crop, maps))
+        recording.image(JpegFrame("cam9", stamp, grey))  # not of this rig
+    stream.disconnect()
+    found = columns(file)
+    expected = [stamps[0], stamps[3], stamps[6], stamps[9]]
+    for kind in ("image", "heatmaps"):
+        assert [stamp for stamp, _ in found[f"/world/cam1/{kind} EncodedImage:blob"]] == expected
+    assert not any("cam9" in name for name in found)
 
 
 def test_a_bag_without_images_is_shown_too(make_bag: Callable[..., Path], tmp_path: Path) -> None:
