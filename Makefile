@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo detector docs gpu rendered warper test colcon clean distclean FORCE
+.PHONY: help build demo view detector docs gpu rendered warper test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -38,6 +38,7 @@ pip_install = $(1)/bin/pip install $(patsubst %,-r %,$(2)) 2> $(1)/pip.log \
 help:
 	@echo 'make build       the environment $(VENV), the messages and the nodes in it'
 	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
+	@echo 'make view        build, and the rerun viewer (200 MB to download) for dw view'
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
 	@echo 'make docs        the demo again, and every figure of the documents from it'
 	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'
@@ -100,6 +101,14 @@ $(VENV)/.installed: $(BUILD)/cmake/build.ninja $(BUILD)/sources.txt $(SOURCES)
 demo: build
 	@$(BIN)/dw fetch
 	@$(BIN)/dw demo --out out/demo
+
+view: build $(VENV)/.view-dependencies
+	@echo 'ready: $(VENV)/bin/dw view out/demo/bag, or --live'
+
+$(VENV)/.view-dependencies: requirements/view.txt $(VENV)/.dependencies
+	@echo 'rerun into $(VENV)'
+	@$(call pip_install,$(VENV),$<)
+	@touch $@
 
 # Motion capture is not part of the project; config/splits.yaml says what is for training and what for measuring.
 # $(call split,NAME): one file of each of its folders.
@@ -166,9 +175,9 @@ detector: build
 		--json dw_core/backends/movenet_offsets.json --document docs/detector.md
 	@$(BIN)/python -m dw_core.detector.report docs/results/detector.json docs/detector.md
 
-TEST_REQUIREMENTS := requirements/test.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
+TEST_REQUIREMENTS := requirements/test.txt requirements/view.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
 $(VENV)/.test-dependencies: $(TEST_REQUIREMENTS) $(VENV)/.dependencies
-	@echo 'test tools$(if $(filter jazzy,$(ROS_DISTRO)), and torch) into $(VENV)'
+	@echo 'test tools, rerun$(if $(filter jazzy,$(ROS_DISTRO)), and torch) into $(VENV)'
 	@$(call pip_install,$(VENV),$(TEST_REQUIREMENTS))
 	@touch $@
 

@@ -24,7 +24,11 @@ setup(
     packages=find_packages(include=["dw_core*", "dw_ros*"]),
     package_data={"dw_core": ["**/*.json", "**/*.yaml", "**/*.npz", "**/*.safetensors"]},
     install_requires=requirements("base"),
-    extras_require={"train": requirements("train"), "gpu": requirements("train")},
+    extras_require={
+        "train": requirements("train"),
+        "gpu": requirements("train"),
+        "view": requirements("view"),
+    },
     entry_points={
         "console_scripts": [
             "dw = dw_core.cli.main:main",

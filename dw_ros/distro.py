@@ -19,6 +19,7 @@ from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CompressedImage, Image
 
 from dw_core.errors import ConfigError, MediaError
+from dw_core.viewing.shapes import quaternions
 
 
 def _has(package: str) -> bool:
@@ -114,19 +115,8 @@ def quaternion(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, 
         matrix[:3, :3] = rotation
         x, y, z, w = quaternion_from_matrix(matrix)
     else:
-        x, y, z, w = _plain_quaternion(rotation)
+        ((x, y, z, w),) = quaternions(rotation[None])
     return float(x), float(y), float(z), float(w)
-
-
-def _plain_quaternion(R: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The eigenvector of the largest eigenvalue of a symmetric matrix. Source: Bar-Itzhack, "New method
-    for extracting the quaternion from a rotation matrix", JGCD 23, 2000. (scipy has it too, but
-    would cost every node 27 MB and 0.2 s.)"""
-    K = np.zeros((4, 4))
-    K[:3, :3] = R + R.T - np.trace(R) * np.eye(3)
-    K[:3, 3] = K[3, :3] = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
-    K[3, 3] = np.trace(R)
-    return np.asarray(np.linalg.eigh(K)[1][:, -1], dtype=np.float64)
 
 
 def publish_static_frames(node: Any, transforms: list[TransformStamped]) -> bool:

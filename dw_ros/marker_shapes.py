@@ -13,8 +13,8 @@ from visualization_msgs.msg import Marker
 from dw_core.geometry.camera import Rig
 from dw_core.skeleton import JointSet
 from dw_core.types import FloatArray, Skeleton3D
-from dw_core.viewing.shapes import ellipsoids, frustum, ray
-from dw_ros import conversions, distro
+from dw_core.viewing.shapes import ellipsoids, frustum, quaternions, ray
+from dw_ros import conversions
 
 TRAIL_JOINTS = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 LIFETIME_S = 0.3
@@ -80,13 +80,13 @@ def velocity_markers(skeleton: Skeleton3D, joints: JointSet) -> list[Marker]:
 def covariance_markers(skeleton: Skeleton3D, joints: JointSet) -> list[Marker]:
     """An ellipsoid of DEVIATIONS standard deviations per joint."""
     half, axes = ellipsoids(skeleton.covariance, DEVIATIONS)
-    known = np.isfinite(skeleton.positions).all(-1) & np.isfinite(half).all(-1)
+    known = np.flatnonzero(np.isfinite(skeleton.positions).all(-1) & np.isfinite(half).all(-1))
     markers = []
-    for joint in map(int, np.flatnonzero(known)):
+    for joint, quaternion in zip(known.tolist(), quaternions(axes[known]).tolist(), strict=True):
         shape = _marker(Marker.SPHERE, f"person_{skeleton.identity}/covariance", 0.0)
         place, turn = shape.pose.position, shape.pose.orientation
         place.x, place.y, place.z = skeleton.positions[joint].tolist()
-        turn.x, turn.y, turn.z, turn.w = distro.quaternion(axes[joint])
+        turn.x, turn.y, turn.z, turn.w = quaternion
         # RViz refuses a size of nothing
         shape.scale.x, shape.scale.y, shape.scale.z = np.maximum(2 * half[joint], 1e-4).tolist()
         shape.color = _colour(joints, joint, skeleton.confidence[joint])

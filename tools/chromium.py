@@ -57,11 +57,13 @@ class Chromium:
         os.close(answer_write)
         self._commands = os.fdopen(command_write, "wb", 0)
         self._answers: Queue[dict[str, Any]] = Queue()
+        self._events: set[str] = set()
         threading.Thread(target=self._listen, args=(os.fdopen(answer_read, "rb"),), daemon=True).start()
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", self._session, **size)
+        self._call("Page.enable", self._session)
 
     def __enter__(self) -> Chromium:
         return self
@@ -76,8 +78,11 @@ class Chromium:
         self._profile.cleanup()
 
     def open(self, url: str) -> None:
-        """Go to a page."""
+        """Go to a page and wait until it is loaded."""
+        self._events.clear()
         self._call("Page.navigate", self._session, url=url)
+        while "Page.loadEventFired" not in self._events:
+            self._receive("the loading of a page", time.monotonic() + self._limit_s)
 
     def screenshot(self) -> bytes:
         """What the page looks like now, as PNG."""
@@ -101,11 +106,17 @@ class Chromium:
         self._commands.write(json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + self._limit_s
         while True:
-            try:
-                answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.01))
-            except Empty:
-                raise TimeoutError(f"Chromium did not answer {method} within {self._limit_s:g} s") from None
+            answer = self._receive(method, deadline)
             if answer.get("id") == self._last:
                 if "error" in answer:
                     raise RuntimeError(f"Chromium refused {method}: {answer['error']['message']}")
                 return dict(answer["result"])
+
+    def _receive(self, what: str, deadline: float) -> dict[str, Any]:
+        """The next answer or event."""
+        try:
+            message = self._answers.get(timeout=max(deadline - time.monotonic(), 0.01))
+        except Empty:
+            raise TimeoutError(f"Chromium did not answer {what} within {self._limit_s:g} s") from None
+        self._events.add(message.get("method", ""))
+        return message

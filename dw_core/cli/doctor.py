@@ -189,6 +189,13 @@ def display() -> Check:
     return _wanted("RViz", bool(screen and viewer), detail, remedy)
 
 
+def rerun() -> Check:
+    """The viewer of `dw view`."""
+    present = _installed("rerun")
+    detail = f"rerun {metadata.version('rerun-sdk')}" if present else "no rerun"
+    return _wanted("rerun", present, detail, "make view, or pip install -r requirements/view.txt")
+
+
 def discovery() -> Check:
     """Who would see our topics: the discovery range and the domain."""
     reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") or "SUBNET (the default)"
@@ -212,7 +219,7 @@ def build_checks() -> list[Check]:
 def all_checks() -> list[Check]:
     """Everything, needed things first."""
     needed = [python(), compiler(), python_headers(), packages(), ros(), messages(), *assets(), discovery()]
-    return [*needed, shared_memory(), gpu(), display()]
+    return [*needed, shared_memory(), gpu(), display(), rerun()]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

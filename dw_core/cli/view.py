@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from dw_core.viewing.sinks import Sinks
 
 DEFAULT_NAMESPACE = "dw"
-INSTALL = ".venv/bin/pip install -r requirements/view.txt"
+NEEDED = "dw view needs rerun: run `make view`, or `python3 -m pip install -r requirements/view.txt`"
+PYTHON = (3, 11)  # rerun's wheels need it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +51,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show a bag or a running graph until Ctrl-C. Raises DwError for bad input."""
     if importlib.util.find_spec("rerun") is None:
-        raise ConfigError(f"dw view needs rerun: run `{INSTALL}`")
+        old = sys.version_info[:2] < PYTHON
+        raise ConfigError("dw view needs rerun, whose wheels need Python 3.11 or newer" if old else NEEDED)
     if not 0 < args.port < 65535:
         raise ConfigError(f"--port is {args.port}, expected 1 to 65534")
     # as in the nodes (see dw_ros/__init__.py): it is read when numpy is first imported
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    # so is this: a live file has no index at its end, and rerun would warn of that
+    os.environ.setdefault("RUST_LOG", "warn,re_log_encoding=error")
     from dw_core.data.rigs import load_rig
     from dw_core.viewing.sinks import Sinks
 
@@ -76,14 +81,16 @@ def run(args: argparse.Namespace) -> int:
 def _show_bag(args: argparse.Namespace, rig: Rig | None, sinks: Sinks) -> rr.RecordingStream:
     """Fill the sinks with a bag; the stream, which serves them for as long as it lives."""
     from dw_core.data import messages
-    from dw_core.viewing import feed, recording
+    from dw_core.skeleton import joint_set
+    from dw_core.viewing import feed
+    from dw_core.viewing.recording import Recording
     from dw_core.viewing.sinks import open_stream
 
     with feed.open_bag(args.bag, args.namespace) as bag:
         rig = rig or messages.rig(bag.last(feed.RIG))
-        joints = bag.last(feed.DEFINITION).name
+        joints = joint_set(bag.last(feed.DEFINITION).name)
         stream = open_stream(sinks, rig, live=False)
-        count = bag.play(rig, recording.start(stream, rig, joints))
+        count = bag.play(rig, Recording(stream, rig, joints))
         stream.flush()
     print(f"dw: {count} messages of {args.bag}" + (f" in {sinks.save}" if sinks.save else ""), flush=True)
     return stream

@@ -77,7 +77,8 @@ def draw_skeleton(picture: UInt8Array, pixels: FloatArray, joints: JointSet, sca
 
 
 def draw_joints(picture: UInt8Array, seen: Skeleton2D, joints: JointSet, scale: float) -> None:
-    """Draw one view's 2D joints as rings, fainter the less likely a joint is to be there."""
+    """Draw one view's 2D joints into a picture (rows, cols, 3) as rings, fainter the less likely a joint is
+    to be there."""
     for joint in np.flatnonzero(np.isfinite(seen.pixels).all(-1)):
         colour = np.array(COLOURS[joints.side(joints.joints[joint])]) * (0.3 + 0.7 * seen.confidence[joint])
         centre = _integer(seen.pixels[joint] * scale)

@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import rerun as rr
-from scipy.spatial.transform import Rotation
 
 from dw_core.data.footage import decode_jpeg
 from dw_core.geometry.camera import Camera, Rig, project
-from dw_core.skeleton import JointSet, joint_set
+from dw_core.skeleton import JointSet
 from dw_core.types import FloatArray, Heatmaps, JpegFrame, Skeleton2D, Skeleton3D
 from dw_core.viewing.draw import COLOURS, binning, heatmap_layer
-from dw_core.viewing.shapes import ellipsoids
+from dw_core.viewing.shapes import ellipsoids, quaternions
 
 TIMELINE = "exposure"
 STAGES = ("received", "inferred", "fused", "published")
@@ -43,10 +42,13 @@ LINE_COLOURS = (
 
 class Recording:
     """Writes values of a run into a rerun recording. Values of views that the rig does not have are left
-    out."""
+    out, and of each view's images and heatmaps all but the first in every `picture_period_ns` (0: none)."""
 
-    def __init__(self, stream: rr.RecordingStream, rig: Rig, joints: JointSet) -> None:
-        self._stream, self._joints = stream, joints
+    def __init__(
+        self, stream: rr.RecordingStream, rig: Rig, joints: JointSet, picture_period_ns: int = 0
+    ) -> None:
+        self._stream, self._joints, self._picture_period_ns = stream, joints, picture_period_ns
+        self._periods: dict[str, int] = {}
         self._cameras = {camera.name: camera for camera in rig}
         self._binnings = {camera.name: binning(camera, PICTURE_PX) for camera in rig}
         self._shown: set[str] = set()
@@ -63,23 +65,24 @@ class Recording:
 
     def image(self, frame: JpegFrame) -> None:
         """One image of one view."""
-        if frame.view in self._cameras:
+        path = f"world/{frame.view}/image"
+        if frame.view in self._cameras and self._is_due(path, frame.stamp_ns):
             data = _smaller(frame.data, self._binnings[frame.view])
             self._at(frame.stamp_ns)
             picture = rr.EncodedImage(contents=data, media_type="image/jpeg", draw_order=-10.0)
-            self._stream.log(f"world/{frame.view}/image", picture)
+            self._stream.log(path, picture)
 
     def heatmaps(self, heatmaps: Heatmaps) -> None:
         """What the 2D network saw in one image, in the colours of the body's sides."""
-        camera = self._cameras.get(heatmaps.view)
-        if camera is None:
+        camera, path = self._cameras.get(heatmaps.view), f"world/{heatmaps.view}/heatmaps"
+        if camera is None or not self._is_due(path, heatmaps.stamp_ns):
             return
         scale = self._binnings[camera.name]
         layer = heatmap_layer(heatmaps, self._joints, _picture_shape(camera, scale), 1 / scale)
         _, data = cv2.imencode(".png", layer, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         self._at(heatmaps.stamp_ns)
         picture = rr.EncodedImage(contents=data.tobytes(), media_type="image/png", draw_order=-5.0)
-        self._stream.log(f"world/{camera.name}/heatmaps", picture)
+        self._stream.log(path, picture)
 
     def joints(self, seen: Skeleton2D) -> None:
         """One view's 2D joints, smaller the less likely they are."""
@@ -113,6 +116,15 @@ class Recording:
             strips, _ = self._bones(one.positions)
             bones = rr.LineStrips3D(strips, radii=BONE_M / 2, colors=TRUTH_COLOUR)
             self._stream.log(f"world/truth_{one.identity}/bones", bones)
+
+    def _is_due(self, path: str, stamp_ns: int) -> bool:
+        """Whether a picture is the first of its period; an image and its heatmaps are so together."""
+        if not self._picture_period_ns:
+            return True
+        period = stamp_ns // self._picture_period_ns
+        due = self._periods.get(path) != period
+        self._periods[path] = period
+        return due
 
     def _at(self, stamp_ns: int) -> None:
         self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, "ns"))
@@ -154,7 +166,7 @@ class Recording:
         shape = rr.Ellipsoids3D(
             half_sizes=half[sure],
             centers=positions[sure],
-            quaternions=Rotation.from_matrix(axes[sure]).as_quat(),  # x, y, z, w, as in rerun
+            quaternions=quaternions(axes[sure]),
             colors=colours[sure],
             line_radii=0.001,
         )
@@ -185,11 +197,6 @@ class Recording:
                 self._stream.log(f"latency/{stage}", rr.Scalars((stamp - one.stamp_ns) / 1e6))
         for view, age in zip(one.views, one.view_ages_ns, strict=True):
             self._stream.log(f"age/{view}", rr.Scalars(age / 1e6))
-
-
-def start(stream: rr.RecordingStream, rig: Rig, joint_set_name: str) -> Recording:
-    """A recording of a rig with joints of a joint set, by name. Raises ConfigError for an unknown one."""
-    return Recording(stream, rig, joint_set(joint_set_name))
 
 
 def _picture_shape(camera: Camera, scale: int) -> tuple[int, int]:

@@ -15,11 +15,16 @@ from sensor_msgs.msg import CompressedImage
 
 from dw_core.data import messages
 from dw_core.geometry.camera import Rig
-from dw_core.viewing import feed, recording
+from dw_core.skeleton import JointSet, joint_set
+from dw_core.types import NS
+from dw_core.viewing import feed
+from dw_core.viewing.recording import Recording
 from dw_core.viewing.sinks import Sinks, open_stream
 from dw_ros import msg, qos
 
 POLL_S = 0.25
+# Of each view, images and heatmaps: all of them would take a core from the graph that is looked at.
+PICTURES_HZ = 5
 KINDS: dict[str, tuple[type, QoSProfile]] = {
     "skeletons": (msg.Skeleton3DArray, qos.RELIABLE),
     "truth/skeletons": (msg.Skeleton3DArray, qos.RELIABLE),
@@ -37,7 +42,7 @@ class Viewer:
     def __init__(self, node: Node, sinks: Sinks, rig: Rig | None, namespace: str) -> None:
         self._node, self._sinks, self._rig = node, sinks, rig
         self._namespace = "/" + namespace.strip("/")
-        self._joint_set: str | None = None
+        self._joints: JointSet | None = None
         self._stream: Any = None
         if rig is None:
             self._subscribe(feed.RIG, f"{self._namespace}/{feed.RIG}", self._on_rig)
@@ -59,14 +64,14 @@ class Viewer:
         self._begin()
 
     def _on_definition(self, message: msg.SkeletonDefinition) -> None:
-        self._joint_set = message.name
+        self._joints = joint_set(message.name)
         self._begin()
 
     def _begin(self) -> None:
-        if self._stream is not None or self._rig is None or self._joint_set is None:
+        if self._stream is not None or self._rig is None or self._joints is None:
             return
         self._stream = open_stream(self._sinks, self._rig, live=True)
-        shown = recording.start(self._stream, self._rig, self._joint_set)
+        shown = Recording(self._stream, self._rig, self._joints, NS // PICTURES_HZ)
         for topic, show in feed.topics(self._namespace, self._rig).items():
             kind = next(kind for kind in KINDS if topic.endswith(f"/{kind}"))
             self._subscribe(kind, topic, lambda message, show=show: show(shown, message))

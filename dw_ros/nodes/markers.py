@@ -46,6 +46,7 @@ class MarkersNode(DwNode):
     def __init__(self, name: str = "markers", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
         self._rig = self.rig()
+        self._cameras = shapes.camera_marker(self._rig)
         self._joints = joint_set(self.value("joint_set"))
         self._frame = self.value("world_frame")
         self._trail: deque[tuple[int, FloatArray]] = deque()
@@ -92,7 +93,7 @@ class MarkersNode(DwNode):
         if people.skeletons:
             markers += shapes.trail_markers(self._trail, self._joints)
         if self.value("cameras"):
-            markers.append(shapes.camera_marker(self._rig))
+            markers.append(self._cameras)
         joint = self.value("epipolar_joint")
         pixels = self._sightings.of(joint, people.stamp_ns)
         known = pixels and people.skeletons

@@ -25,7 +25,7 @@ from dw_ros.node import DwNode, Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import DEMAND_PERIOD_S, Bus, Inlet, Outlet
 
-# Images and maps of this many exposures wait for their skeletons: 0.5 s at 60 Hz.
+# Values of this many exposures wait for one another: skeletons at 60 Hz for half a second.
 KEPT = 30
 JPEG_QUALITY = 85
 
@@ -44,14 +44,6 @@ class _View:
     @property
     def wanted(self) -> bool:
         return self.raw.wanted or self.compressed.wanted
-
-    def keep_image(self, image: ImageFrame | JpegFrame) -> None:
-        if self.wanted:
-            self.images.append(image)
-
-    def keep_maps(self, maps: Heatmaps) -> None:
-        if self.wanted:
-            self.maps.append(maps)
 
 
 class OverlayNode(DwNode):
@@ -75,6 +67,7 @@ class OverlayNode(DwNode):
         self._rig = self.rig()
         self._joints = joint_set(self.value("joint_set"))
         self._sightings = Sightings(self._joints)
+        self._people: deque[People] = deque(maxlen=KEPT)
         self._views = [self._view(camera) for camera in self._rig]
         self._drawing = self.queue("drawing", self._draw, worker="overlay", size=len(self._rig))
         self._seen = [self._sighting_inlet(view) for view in self._rig.names]
@@ -95,8 +88,10 @@ class OverlayNode(DwNode):
         codec: Any = conversions.JPEG if compressed else conversions.IMAGE
         maps = conversions.heatmaps_codec(self._joints)
         view.inlets = [
-            self._on_demand(image, codec, qos.SENSOR, view.keep_image),
-            self._on_demand(f"{camera.name}/heatmaps", maps, qos.SENSOR, view.keep_maps),
+            self._on_demand(image, codec, qos.SENSOR, lambda image: self._arrived(view, view.images, image)),
+            self._on_demand(
+                f"{camera.name}/heatmaps", maps, qos.SENSOR, lambda maps: self._arrived(view, view.maps, maps)
+            ),
         ]
         return view
 
@@ -118,33 +113,39 @@ class OverlayNode(DwNode):
 
     def _on_people(self, people: People) -> None:
         for view in self._views:
-            image = next((one for one in list(view.images) if one.stamp_ns == people.stamp_ns), None)
-            period = NS / self.value("max_rate_hz")
-            # a camera's own rate may be the very limit, and its stamps are whole nanoseconds
-            if image is not None and abs(people.stamp_ns - view.last_ns) >= 0.9 * period:
-                view.last_ns = people.stamp_ns
-                self._drawing.put((view, image, people))
+            self._arrived(view, self._people, people)
 
-    def _draw(self, task: tuple[_View, ImageFrame | JpegFrame, People]) -> None:
-        view, image, people = task
+    def _arrived(self, view: _View, kept: deque[Any], value: Any) -> None:
+        """Keep a value; draw when all of its exposure is here. Over DDS they come in any order."""
+        if not view.wanted:
+            return
+        stamp_ns: int = value.stamp_ns
+        if not kept or kept[-1] is not value:
+            kept.append(value)
+        image, maps, people = (_at(stamp_ns, values) for values in (view.images, view.maps, self._people))
+        # a camera's own rate may be the very limit, and its stamps are whole nanoseconds
+        soonest_ns = 0.9 * NS / self.value("max_rate_hz")
+        if image and maps and people and abs(stamp_ns - view.last_ns) >= soonest_ns:
+            view.last_ns = stamp_ns
+            self._drawing.put((view, image, maps, people))
+
+    def _draw(self, task: tuple[_View, ImageFrame | JpegFrame, Heatmaps, People]) -> None:
+        view, image, maps, people = task
         step = binning(view.camera, self.value("size_px"))
         picture = _picture(image, view.camera, step)
-        draw_overlay(picture, view.camera, self._joints, self._what(view, people), 1 / step)
+        what = Overlay(
+            heatmaps=maps if self.value("heatmaps") else None,
+            seen=maps.joints if self.value("joints") else None,
+            skeletons=[one.positions for one in people.skeletons] if self.value("skeleton") else (),
+            curves=self._lines(view, people.stamp_ns),
+        )
+        draw_overlay(picture, view.camera, self._joints, what, 1 / step)
         view.drawn += 1
         if view.raw.wanted:
             view.raw.send(ImageFrame(view.camera.name, image.stamp_ns, picture, step))
         if view.compressed.wanted:
             _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             view.compressed.send(JpegFrame(view.camera.name, image.stamp_ns, data.tobytes()))
-
-    def _what(self, view: _View, people: People) -> Overlay:
-        maps = next((one for one in list(view.maps) if one.stamp_ns == people.stamp_ns), None)
-        return Overlay(
-            heatmaps=maps if self.value("heatmaps") else None,
-            seen=maps.joints if maps is not None and self.value("joints") else None,
-            skeletons=[one.positions for one in people.skeletons] if self.value("skeleton") else (),
-            curves=self._lines(view, people.stamp_ns),
-        )
 
     def _lines(self, view: _View, stamp_ns: int) -> list[FloatArray]:
         """What the other views saw of the chosen joint, as lines in this one."""
@@ -155,6 +156,11 @@ class OverlayNode(DwNode):
     def health(self) -> Health:
         values = {f"{view.camera.name} pictures": view.drawn for view in self._views}
         return Health(message="drawing for whoever subscribes", values=values)
+
+
+def _at(stamp_ns: int, values: deque[Any]) -> Any:
+    """The value of a time, or None."""
+    return next((one for one in list(values) if one.stamp_ns == stamp_ns), None)
 
 
 def _picture(image: ImageFrame | JpegFrame, camera: Camera, step: int) -> UInt8Array:

@@ -18,6 +18,8 @@ NEEDS_TORCH |= {"dw_core.backends.simple_baseline"}
 NEEDS_TORCH |= {f"dw_core.benchmarks.{name}" for name in ("gpu", "gpu_parity", "gpu_scene")}
 NEEDS_TORCH |= {f"dw_core.tensor.{path.stem}" for path in ROOT.glob("dw_core/tensor/[!_]*.py")}
 NEEDS_TORCH |= {f"dw_core.training.{path.stem}" for path in ROOT.glob("dw_core/training/[!_]*.py")}
+# The rerun viewer is optional.
+NEEDS_RERUN = {f"dw_core.viewing.{name}" for name in ("layout", "recording", "sinks")}
 ROS = ("rclpy", "rcl_interfaces", "rosidl_runtime_py", "ament_index_python", "builtin_interfaces", "dw_ros")
 
 
@@ -65,7 +67,7 @@ def test_only_the_command_imports_training() -> None:
 
 def test_all_of_dw_core_loads_without_torch_and_without_ros() -> None:
     """In a process of its own, which has imported nothing yet."""
-    names = [module_name(path) for path in FILES if module_name(path) not in NEEDS_TORCH]
+    names = [module_name(path) for path in FILES if module_name(path) not in NEEDS_TORCH | NEEDS_RERUN]
     assert "dw_core.pipeline" in names and "dw_core.fusion.warper" in names
     script = (
         "import importlib, sys\n"
@@ -78,4 +80,4 @@ def test_all_of_dw_core_loads_without_torch_and_without_ros() -> None:
     assert result.returncode == 0, result.stderr
     loaded = set(result.stdout.split())
     assert "dw_core" in loaded and "numpy" in loaded
-    assert {name for name in loaded if name in ("torch", "torchvision") or is_ros(name)} == set()
+    assert {name for name in loaded if name in ("torch", "torchvision", "rerun") or is_ros(name)} == set()

@@ -23,6 +23,7 @@ KINDS = {
     "triangulation": 1,
     "markers": 1,
     "supervisor": 1,
+    "overlay": 1,
 }
 
 

@@ -173,3 +173,25 @@ def test_camera_frames_take_a_point_of_the_camera_to_the_world(rig: Rig) -> None
         point = rotation.apply([0.1, -0.2, 2.0]) + [place.x, place.y, place.z]
         np.testing.assert_allclose(to_camera(camera, point), [0.1, -0.2, 2.0], atol=1e-12)
         assert frame.header.frame_id == "world"
+
+
+def test_a_person_has_a_frame_between_the_hips_that_faces_ahead() -> None:
+    """Somebody at (1, 2) who looks along y: their left is -x. Nobody knows the hips of the second."""
+    positions = np.full((2, J, 3), np.nan)
+    for side, x in (("left", 0.9), ("right", 1.1)):
+        positions[0, COCO17.index(f"{side}_hip")] = (x, 2.0, 0.9)
+    people = [
+        Skeleton3D(
+            STAMP_NS, k, TrackingState.TRACKED, "coco17", one, one, np.zeros((J, 3, 3)), np.ones(J), (), ()
+        )
+        for k, one in enumerate(positions, 7)
+    ]
+    frames = conversions.person_frames(conversions.People(STAMP_NS, people), COCO17, "world")
+    (frame,) = frames
+    assert (frame.header.frame_id, frame.child_frame_id) == ("world", "person_7")
+    assert messages.time_ns(frame.header.stamp) == STAMP_NS
+    place, turn = frame.transform.translation, frame.transform.rotation
+    np.testing.assert_allclose([place.x, place.y, place.z], [1.0, 2.0, 0.9])
+    rotation = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w])
+    np.testing.assert_allclose(rotation.apply([1.0, 0.0, 0.0]), [0.0, 1.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(rotation.apply([0.0, 0.0, 1.0]), [0.0, 0.0, 1.0], atol=1e-12)

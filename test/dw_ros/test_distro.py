@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
@@ -75,6 +76,25 @@ def test_static_frames_are_published_exactly_where_tf2_exists(node: Node) -> Non
     published = distro.publish_static_frames(node, [])
     assert published == (find_spec("tf2_msgs") is not None)
     assert (node.count_publishers("/tf_static") == 1) == published
+
+
+def test_moving_frames_are_published_exactly_where_tf2_exists_and_somebody_subscribes(
+    node: Node, spin_until: Callable[..., None]
+) -> None:
+    frames = distro.MovingFrames(node)
+    frames.send([TransformStamped(child_frame_id="person_1")])
+    assert not frames.wanted
+    exists = find_spec("tf2_msgs") is not None
+    assert node.count_publishers("/tf") == exists
+    if exists:
+        from tf2_msgs.msg import TFMessage
+
+        got: list[TFMessage] = []
+        node.create_subscription(TFMessage, "/tf", got.append, qos.RELIABLE)
+        spin_until(lambda: frames.wanted, node)
+        frames.send([TransformStamped(child_frame_id="person_1")])
+        spin_until(lambda: got, node)
+        assert [one.child_frame_id for one in got[0].transforms] == ["person_1"]
 
 
 def test_the_source_tree_is_its_own_share_folder() -> None:

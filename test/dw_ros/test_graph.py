@@ -31,7 +31,9 @@ def node_class(executable: str) -> type[DwNode]:
 
 def test_one_node_per_task_and_one_camera_and_heatmap_node_per_view() -> None:
     nodes = graph.interleaved_graph(GraphOptions(namespace="lab"))
-    per_rig = {"trigger", "supervisor", "spatial_fusion", "temporal_fusion", "triangulation", "markers"}
+    per_rig = {
+        "trigger", "supervisor", "spatial_fusion", "temporal_fusion", "triangulation", "markers", "overlay",
+    }  # fmt: skip
     assert {node.executable for node in nodes if node.namespace == "/lab"} == per_rig
     for view in VIEWS:
         assert {node.executable for node in nodes if node.namespace == f"/lab/{view}"} == {

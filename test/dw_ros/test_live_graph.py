@@ -210,7 +210,7 @@ def test_markers_show_a_person_while_somebody_looks(heard: Heard) -> None:
 def test_diagnostics_name_every_node_and_say_that_the_warper_passes_through(heard: Heard) -> None:
     status = {one.name: one for array in heard.messages["/diagnostics"] for one in array.status}
     last = [name.split("/", 2)[2] for name in status]
-    expected = {"trigger", "spatial_fusion", "temporal_fusion", "triangulation", "markers"}
+    expected = {"trigger", "spatial_fusion", "temporal_fusion", "triangulation", "markers", "overlay"}
     expected |= {f"{view}/{node}" for view in VIEWS for node in ("camera", "heatmap")}
     assert expected <= set(last)
     (temporal,) = (one for name, one in status.items() if name.endswith("/temporal_fusion"))

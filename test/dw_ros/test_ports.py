@@ -52,6 +52,40 @@ def test_what_the_process_does_not_produce_is_subscribed_over_ros(
     other.destroy_node()
 
 
+def test_on_demand_a_topic_is_subscribed_while_it_is_wanted(
+    context: Context, node: Node, bus: Bus, spin_until: Callable[..., None]
+) -> None:
+    got: list[String] = []
+    queue = Queue(node, "words", got.append, None, 1)
+    inlet = Inlet(node, bus, "words", CODEC, qos.RELIABLE, queue, on_demand=True)
+    bus.connect()
+    other = Node("other", context=context)
+    outlet = Outlet(other, Bus(), "words", CODEC, qos.RELIABLE)
+    assert node.count_subscribers("words") == 0
+    for _ in range(2):
+        inlet.listen(True)
+        inlet.listen(True)
+        spin_until(lambda: outlet.wanted, node)
+        assert node.count_subscribers("words") == 1
+        outlet.send(String(data="x"))
+        spin_until(lambda: got, node)
+        got.clear()
+        inlet.listen(False)
+        spin_until(lambda: not outlet.wanted, node)
+    other.destroy_node()
+
+
+def test_on_demand_nothing_is_subscribed_that_the_process_itself_produces(node: Node, bus: Bus) -> None:
+    got: list[String] = []
+    queue = Queue(node, "words", got.append, None, 1)
+    inlet = Inlet(node, bus, "words", CODEC, qos.RELIABLE, queue, on_demand=True)
+    outlet = Outlet(node, bus, "words", CODEC, qos.RELIABLE)
+    bus.connect()
+    inlet.listen(True)
+    outlet.send(String(data="x"))
+    assert node.count_subscribers("words") == 0 and len(got) == 1
+
+
 def test_nothing_is_converted_while_nobody_listens(node: Node, bus: Bus) -> None:
     converted: list[String] = []
     codec = message_codec(String)
