@@ -52,12 +52,3 @@ class Supervision:
             if state == UNREACHABLE and node not in self._seen and elapsed_s < self._wait_s:
                 return None
         return None
-
-    @property
-    def left_alone(self) -> tuple[str, ...]:
-        """Nodes that somebody made inactive or finalized."""
-        return tuple(
-            node
-            for node, state in self.states.items()
-            if state == FINALIZED or (state == INACTIVE and node not in self._rising)
-        )

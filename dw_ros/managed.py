@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from lifecycle_msgs.msg import State
@@ -94,39 +95,42 @@ class ManagedNode(LifecycleNodeMixin, DwNode):
         if self.state != FINALIZED:
             self.trigger_shutdown()
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.refusal = None
+    def _make(self, transition: Callable[[], None]) -> TransitionCallbackReturn:
+        """What became of a transition; rclpy would swallow what it raises."""
         try:
-            self.configure()
+            transition()
         except DwError as error:
             self.refusal = error
             print(f"dw: {error}", file=sys.stderr, flush=True)
             return TransitionCallbackReturn.FAILURE
         except Exception:
-            # rclpy would swallow it.
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.refusal = None
+        return self._make(self.configure)
+
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.activate()
-        self.gate.set(True)
-        self.begun()
-        return TransitionCallbackReturn.SUCCESS
+        result = self._make(self.activate)
+        if result == TransitionCallbackReturn.SUCCESS:
+            self.gate.set(True)
+            self.begun()
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.gate.set(False)
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.cleanup()
-        return TransitionCallbackReturn.SUCCESS
+        return self._make(self.cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.gate.set(False)
-        if state.state_id != State.PRIMARY_STATE_UNCONFIGURED:
-            self.cleanup()
-        return TransitionCallbackReturn.SUCCESS
+        if state.state_id == State.PRIMARY_STATE_UNCONFIGURED:
+            return TransitionCallbackReturn.SUCCESS
+        return self._make(self.cleanup)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """A defect: only a new process helps, and whoever started this one starts another."""

@@ -80,10 +80,11 @@ class LocalLink:
 class RemoteLink:
     """To a node of another process, by its services. An order has no time limit: loading may take long.
 
-    But when the node, asked a while later, is still where it was, the order was lost and is given up.
+    But it is given up, and `lost(node)` called, when the node's services are gone, or when the node, asked a
+    while later, answers: then the answer to the order was lost, or the order was.
     """
 
-    def __init__(self, name: str, node: Node, lost: Callable[[], None]) -> None:
+    def __init__(self, name: str, node: Node, lost: Callable[[str], None]) -> None:
         self.state = UNREACHABLE
         self._name, self._lost = name, lost
         self._get = node.create_client(GetState, f"{name}/get_state")
@@ -96,13 +97,21 @@ class RemoteLink:
         now_s = time.monotonic()
         if self._order is not None and now_s - self._ordered_s < ORDER_S:
             return
+        ready = self._get.service_is_ready() and self._change.service_is_ready()
         if self._question is not None:
             if now_s - self._asked_s > ANSWER_S:
                 self._forget_question()
                 self.state = UNREACHABLE
-        elif now_s - self._asked_s > POLL_S or self.state != ACTIVE:
-            if self._get.service_is_ready() and self._change.service_is_ready():
-                self._ask(self._on_state)
+                if self._order is None or not ready:
+                    self._give_up_order()
+        elif ready and (now_s - self._asked_s > POLL_S or self.state != ACTIVE):
+            self._ask(self._on_state)
+
+    def _give_up_order(self) -> None:
+        if self._order is not None:
+            self._change.remove_pending_request(self._order)
+            self._order = None
+        self._lost(self._name)
 
     def _forget_question(self) -> None:
         if self._question is not None:
@@ -118,9 +127,7 @@ class RemoteLink:
         self._question = None
         self.state = future.result().current_state.label
         if self._order is not None:
-            self._change.remove_pending_request(self._order)
-            self._order = None
-            self._lost()
+            self._give_up_order()
 
     def order(self, transition: str, done: Done) -> None:
         self._forget_question()  # its answer would be of the time before
@@ -204,8 +211,9 @@ class SupervisorNode(DwNode):
         else:
             self._advance()
 
-    def _on_lost(self) -> None:
-        self._busy = None
+    def _on_lost(self, name: str) -> None:
+        if self._busy is not None and self._busy.node == name:
+            self._busy = None
 
     def health(self) -> Health:
         states = self._supervision.states

@@ -109,6 +109,14 @@ def test_the_launch_file_offers_what_dw_up_offers() -> None:
     assert isinstance(table, ast.Dict)
     names = {ast.literal_eval(key) for key in table.keys if key is not None}
     assert names == {*GraphOptions.__dataclass_fields__, "use_sim_time", "log_level", "rviz", "record"}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    keywords = {
+        k.arg: ast.unparse(k.value)
+        for call in calls
+        for k in call.keywords
+        if ast.unparse(call.func) == "Node"
+    }
+    assert keywords["respawn"] == "True" and "respawn_delay" in keywords, "who dies is started again"
     assert "generate_launch_description" in {
         node.name for node in tree.body if isinstance(node, ast.FunctionDef)
     }
