@@ -19,6 +19,9 @@ COMMANDS = {
     "bench": ("dw_core.cli.bench", "measure what the stages cost, and how well motion is tracked"),
     "train": ("dw_core.cli.train", "train the Warper, or a peer of it, on motion capture"),
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
+    "record": ("dw_ros.cli.record", "record a bag of a graph that is running, as ros2 bag record does"),
+    "replay": ("dw_ros.cli.replay", "run the graph on a recorded bag: at any rate, or in lockstep"),
+    "eval": ("dw_core.cli.eval", "say what a recorded run was worth: accuracy, latency, rates, losses"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
 }
 EPILOG = """examples:
