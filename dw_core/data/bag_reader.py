@@ -88,7 +88,7 @@ class Bag:
                 except OSError as error:
                     raise MediaError(f"{path} cannot be read as a bag: {error.strerror}") from None
             if file.cut_at is not None:
-                problem = f"{path.name} ends, or makes no sense, after byte {file.cut_at}"
+                problem = f"{path.name} ends early, at byte {file.cut_at}"
                 break
         if problem and not read.messages:
             raise MediaError(f"{self.path} cannot be read as a bag: {problem}")

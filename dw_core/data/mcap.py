@@ -36,8 +36,8 @@ class _CutError(Exception):
 
 @dataclass
 class McapFile:
-    """One MCAP file. After `messages` is exhausted, `cut_at` is the byte where the file stopped making sense,
-    None for a whole file."""
+    """One MCAP file. After `messages` is exhausted, `cut_at` is the byte at which the file ended or stopped
+    making sense, None for a whole file."""
 
     path: Path
     cut_at: int | None = None
@@ -64,20 +64,17 @@ class McapFile:
     def messages(self) -> Iterator[Recorded]:
         """All messages, in the order of writing. Raises OSError when the file is not there."""
         parser = _Parser()
-        end = 0
         with self.path.open("rb") as file:
             try:
                 if file.read(len(MAGIC)) != MAGIC:
                     raise _CutError
-                end = file.tell()
                 for code, body, whole in _records(file):
                     if code == FOOTER and whole and file.read() == MAGIC:
                         return
                     yield from parser.messages(code, body, whole)
-                    end = file.tell()
                 raise _CutError
             except (_CutError, *_BROKEN):
-                self.cut_at = end
+                self.cut_at = file.tell()
 
 
 class _Parser:
