@@ -68,11 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_arguments(args: argparse.Namespace) -> ReplayOptions:
-    """The options of a command line. Raises ConfigError for an impossible rate or an old folder."""
+    """The options of a command line. Raises ConfigError for an impossible rate."""
     if not (math.isfinite(args.rate) and 0 <= args.rate <= 1000):
         raise ConfigError(f"--rate is {args.rate:g}, expected 0 (in lockstep) to 1000")
-    if args.record and Path(args.record).exists():
-        raise ConfigError(f"--record {args.record} exists already, expected a new folder")
     names = ReplayOptions.__dataclass_fields__
     return ReplayOptions(**{name: getattr(args, name) for name in names})
 
@@ -149,7 +147,7 @@ def play(options: ReplayOptions, ros: Sequence[str] = ()) -> tuple[int, Played |
 
 
 def main() -> None:
-    """The executable `player`: arguments as those of `dw replay`, but it records nothing itself."""
+    """The executable `player`: the arguments of `dw replay`, but it waits for a recorder and starts none."""
     parser = argparse.ArgumentParser(prog="player")
     add_arguments(parser)
     ros = sys.argv[sys.argv.index("--ros-args") + 1 :] if "--ros-args" in sys.argv else []

@@ -39,7 +39,7 @@ def evaluate(run: Run, reference: Run | None = None, progress: bool = True) -> d
         return figures | {"accuracy": found, "against": "reference"}
     if run.truth:
         return figures | {"accuracy": accuracy(run, run.truth, differences(run.truth)), "against": "truth"}
-    return figures
+    return figures | {"against": None}
 
 
 def stages_ms(run: Run) -> dict[str, dict[str, float]]:

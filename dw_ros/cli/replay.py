@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from dw_core.data.replay import open_replay
+from dw_core.errors import ConfigError
 from dw_ros.nodes import recorder
 from dw_ros.processes import Processes
 from dw_ros.replay import ReplayOptions, add_arguments, from_arguments, play
@@ -22,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     # As in `dw demo`: a user who wants the rest of the network to hear it says so.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     options = from_arguments(args)
+    if options.record and Path(options.record).exists():
+        raise ConfigError(f"--record {options.record} exists already, expected a new folder")
     replay = open_replay(options.bag, options.start)
     namespace = options.namespace or replay.namespace
     how = f"at {options.rate:g} times its speed" if options.rate else "in lockstep"
