@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dw_core.data.replay import open_replay
 from dw_core.errors import ConfigError
+from dw_ros import graph
 from dw_ros.nodes import recorder
 from dw_ros.processes import Processes
 from dw_ros.replay import ReplayOptions, add_arguments, from_arguments, play
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     if options.record and Path(options.record).exists():
         raise ConfigError(f"--record {options.record} exists already, expected a new folder")
     replay = open_replay(options.bag, options.start)
-    namespace = options.namespace or replay.namespace
+    namespace = graph.namespace_of(graph.GraphOptions(namespace=options.namespace or replay.namespace))
     how = f"at {options.rate:g} times its speed" if options.rate else "in lockstep"
     print(f"dw: plays {options.bag} from {replay.start} {how}, topics below {namespace}", flush=True)
     with Processes() as processes:
