@@ -80,7 +80,7 @@ class _SqlitePart(Sqlite3Writer):
     def __init__(self, path: Path, bag: BagFormat) -> None:
         self.path = path.with_suffix(".db3")
         self.bytes = 0
-        self.conn = sqlite3.connect(self.path, check_same_thread=False)
+        self.conn = sqlite3.connect(self.path)
         self.conn.executescript(self.SQLITE_SCHEMA)
         self.cursor = self.conn.cursor()
 
