@@ -80,10 +80,39 @@ class Gate:
             self.is_open = is_open
 
 
+class Pending:
+    """How many values of a process wait for a worker or are being processed, and how many were `dropped`.
+
+    A value counts until all that it led to is waiting in its turn: at 0 nothing is left to be done.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def add(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def done(self, dropped: bool = False) -> None:
+        with self._changed:
+            self._count -= 1
+            self.dropped += dropped
+            if not self._count:
+                self._changed.notify_all()
+
+    def wait_idle(self, limit_s: float) -> bool:
+        """Wait until nothing is left to be done; False when that takes longer than the limit."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._count, limit_s)
+
+
 class Worker:
     """A thread that serves one or more queues in order of arrival."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pending: Pending) -> None:
+        self._pending = pending
         self._waiting: deque[tuple[Queue[Any], Any]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -91,11 +120,13 @@ class Worker:
         self._thread.start()
 
     def put(self, queue: Queue[Any], value: Any) -> None:
+        self._pending.add()
         with self._changed:
             mine = [entry for entry in self._waiting if entry[0] is queue]
             if len(mine) >= queue.size:
                 self._waiting.remove(mine[0])
                 queue.counters["dropped"] += 1
+                self._pending.done(dropped=True)
             self._waiting.append((queue, value))
             self._changed.notify()
 
@@ -114,6 +145,7 @@ class Worker:
                     return
                 queue, value = self._waiting.popleft()
             queue.process(value)
+            self._pending.done()
 
 
 class Queue(Generic[T]):
@@ -171,11 +203,12 @@ class Bus:
         self._inlets: dict[str, list[Inlet[Any]]] = {}
         self._produced: set[str] = set()
         self._workers: dict[str, Worker] = {}
+        self.pending = Pending()
 
     def worker(self, name: str) -> Worker:
         """The worker of that name, made when it is first asked for."""
         if name not in self._workers:
-            self._workers[name] = Worker(name)
+            self._workers[name] = Worker(name, self.pending)
         return self._workers[name]
 
     def add_inlet(self, inlet: Inlet[Any]) -> None:

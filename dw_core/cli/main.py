@@ -21,6 +21,9 @@ COMMANDS = {
     "up": ("dw_ros.cli.up", "run the node graph until Ctrl-C, as ros2 launch does in a distribution"),
     "top": ("dw_ros.cli.top", "show how every node and view of a running graph is doing, live"),
     "view": ("dw_core.cli.view", "show a recorded or running rig in space, with its cameras and latency"),
+    "record": ("dw_ros.cli.record", "record a bag of a graph that is running, as ros2 bag record does"),
+    "replay": ("dw_ros.cli.replay", "run the graph on a recorded bag: at any rate, or in lockstep"),
+    "eval": ("dw_core.cli.eval", "say what a recorded run was worth: accuracy, latency, rates, losses"),
     "demo": ("dw_ros.cli.demo", "run the graph on the footage and report rate, latency and accuracy"),
 }
 EPILOG = """examples:

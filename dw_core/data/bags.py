@@ -1,6 +1,7 @@
 """Reading a recorded run back from a bag (MCAP or sqlite3), without ROS.
 
-The bag carries its own message definitions, so nothing of ROS has to be installed.
+The bag carries its own message definitions, so nothing of ROS has to be installed. Bags that were split or
+cut off read too (bag_reader.py).
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.interfaces import Connection
-from rosbags.typesys import Stores, get_typestore
 
 from dw_core.data import messages
+from dw_core.data.bag_reader import Bag
+from dw_core.data.bag_topics import Topic
 from dw_core.errors import MediaError
 from dw_core.geometry.camera import Rig
 from dw_core.interleave.schedule import Schedule
@@ -25,6 +25,7 @@ from dw_core.types import FloatArray, Skeleton2D
 
 IntArray = npt.NDArray[np.int64]
 TRUTH_TOPIC = "truth/skeletons"
+_TRUTH = "truth"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,8 @@ class Run:
     `bag_ns` (T,) (image at the heatmap node, skeleton published, skeleton at the recorder), `busy_ns` (T,)
     what the stages spent computing, `positions` (T, J, 3) m, NaN where nobody is tracked. `truth`: of
     rendered footage, everybody's joints (P, J, 3) by the stamps of the exposures; empty for real footage.
+    `velocities` (T, J, 3) m/s; `inferred_ns` and `fused_ns` (T,): when the 2D network and the fusion were
+    done. `warning`: why the bag ended early and what was read of it, empty for a whole one.
     """
 
     rig: Rig
@@ -49,6 +52,10 @@ class Run:
     busy_ns: IntArray
     positions: FloatArray
     truth: Mapping[int, FloatArray] = field(default_factory=dict)
+    velocities: FloatArray = field(default_factory=lambda: np.zeros((0, 0, 3)))
+    inferred_ns: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    fused_ns: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    warning: str = ""
 
     @property
     def tracked(self) -> npt.NDArray[np.bool_]:
@@ -56,23 +63,27 @@ class Run:
         return np.asarray(np.isfinite(self.positions).any(axis=(1, 2)))
 
 
-def read_run(bag: Path) -> Run:
-    """Read a bag folder. Raises MediaError naming what is missing in it."""
+def read_run(path: Path, truth_topic: str = TRUTH_TOPIC) -> Run:
+    """Read a bag, up to where it was cut off. Raises MediaError naming what is missing in it."""
     by_kind: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     wanted = {"RigCalibration", "SkeletonDefinition", "TriggerSchedule", "Skeleton2D", "Skeleton3DArray"}
-    try:
-        with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-            connections = [one for one in reader.connections if _kind(one) in (*wanted, TRUTH_TOPIC)]
-            for connection, stamp, data in reader.messages(connections):
-                by_kind[_kind(connection)].append((stamp, reader.deserialize(data, connection.msgtype)))
-    except (AnyReaderError, OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"{bag} cannot be read as a bag: {error}") from None
+    bag = Bag(path)
+
+    def kind_of(topic: Topic) -> str:
+        package, _, name = topic.type.split("/")
+        if name == "Skeleton3DArray" and topic.name.endswith(truth_topic):
+            return _TRUTH
+        other_truth = topic.name.endswith(TRUTH_TOPIC)
+        return name if package == "dw_ros" and name in wanted and not other_truth else ""
+
+    for topic, stamp, data in bag.messages(lambda topic: kind_of(topic) != ""):
+        by_kind[kind_of(topic)].append((stamp, bag.decode(topic, data)))
     for kind in sorted(wanted):
         if not by_kind[kind]:
-            raise MediaError(f"{bag} holds no {kind}, expected a recording of the whole graph")
+            raise MediaError(f"{path} holds no {kind}, expected a recording of the whole graph")
     running = [message for _, message in by_kind["TriggerSchedule"] if message.running]
     if not running:
-        raise MediaError(f"{bag} was recorded while the trigger stood still, expected a run")
+        raise MediaError(f"{path} was recorded while the trigger stood still, expected a run")
     observations = [messages.skeleton2d(message) for _, message in by_kind["Skeleton2D"]]
     definition = by_kind["SkeletonDefinition"][-1][1]
     return Run(
@@ -80,16 +91,10 @@ def read_run(bag: Path) -> Run:
         joint_set=definition.name,
         schedule=messages.schedule(running[-1]),
         observations=tuple(sorted(observations, key=lambda one: one.stamp_ns)),
-        truth=dict(_truth(message) for _, message in by_kind[TRUTH_TOPIC]),
+        truth=dict(_truth(message) for _, message in by_kind[_TRUTH]),
+        warning=bag.warning,
         **_skeletons(by_kind["Skeleton3DArray"], len(definition.joint_names)),
     )
-
-
-def _kind(connection: Connection) -> str:
-    package, _, name = connection.msgtype.split("/")
-    if connection.topic.endswith(TRUTH_TOPIC):
-        return TRUTH_TOPIC
-    return name if package == "dw_ros" else ""
 
 
 def _truth(message: Any) -> tuple[int, FloatArray]:
@@ -98,14 +103,18 @@ def _truth(message: Any) -> tuple[int, FloatArray]:
 
 
 def _skeletons(arrays: list[tuple[int, Any]], joints: int) -> dict[str, Any]:
-    """Stamps (T,) and positions (T, J, 3) of the first person of each array."""
+    """Stamps (T,), positions and velocities (T, J, 3) of the first person of each array."""
     unknown = np.full((joints, 3), np.nan)
     people = [messages.skeleton3d(array.skeletons[0]) if array.skeletons else None for _, array in arrays]
-    return {
+    stages = ("received", "inferred", "fused", "published")
+    passed = {
+        f"{stage}_ns": np.array([getattr(one.stamps, stage) if one else 0 for one in people], dtype=np.int64)
+        for stage in stages
+    }
+    return passed | {
         "stamps_ns": np.array([messages.time_ns(array.header.stamp) for _, array in arrays], dtype=np.int64),
-        "received_ns": np.array([one.stamps.received if one else 0 for one in people], dtype=np.int64),
-        "published_ns": np.array([one.stamps.published if one else 0 for one in people], dtype=np.int64),
         "busy_ns": np.array([one.stamps.busy if one else 0 for one in people], dtype=np.int64),
         "bag_ns": np.array([stamp for stamp, _ in arrays], dtype=np.int64),
         "positions": np.stack([one.positions if one else unknown for one in people]),
+        "velocities": np.stack([one.velocities if one else unknown for one in people]),
     }

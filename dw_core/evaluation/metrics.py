@@ -19,9 +19,14 @@ def joint_errors(predicted: Array, truth: Array, root: int | None = None) -> Arr
 
 def nearest_person(predicted: Array, people: Array) -> Array:
     """Of people (P, J, 3) the one (J, 3) that a pose (J, 3) is nearest to, by its known joints."""
-    errors = np.linalg.norm(people - predicted, axis=-1)
-    nearest: Array = people[int(np.argmin(np.nan_to_num(errors, nan=0.0).sum(-1)))]
+    nearest: Array = people[nearest_index(predicted, people)]
     return nearest
+
+
+def nearest_index(predicted: Array, people: Array) -> int:
+    """Which of people (P, J, 3) a pose (J, 3) is nearest to, by its known joints."""
+    errors = np.linalg.norm(people - predicted, axis=-1)
+    return int(np.argmin(np.nan_to_num(errors, nan=0.0).sum(-1)))
 
 
 def mpjpe(predicted: Array, truth: Array, root: int | None = None) -> float:

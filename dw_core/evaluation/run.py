@@ -6,14 +6,15 @@ their length, and a view that was left out sees its joints where the others say 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from dw_core.data.bags import Run
+from dw_core.data.bags import IntArray, Run
 from dw_core.errors import MediaError
-from dw_core.evaluation.metrics import bone_lengths, joint_errors, nearest_person, relative_mad
+from dw_core.evaluation.metrics import bone_lengths, joint_errors, nearest_index, relative_mad
 from dw_core.geometry.camera import MIN_VIEWS, project
 from dw_core.skeleton import joint_set
 from dw_core.tracking.tracker import SkeletonTracker
@@ -62,23 +63,41 @@ def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
 def true_errors_mm(run: Run) -> dict[str, Any]:
     """MPJPE of the tracked skeletons against the truth of rendered footage, absolute and relative to the
     middle of the hips, over their known joints; nothing for real footage."""
+    at, who = matched(run, run.truth)
+    if not len(at):
+        return {}
+    found, true = run.positions[at], chosen(run, run.truth, at, who)
+    return {
+        "mpjpe_mm": 1e3 * float(np.nanmean(joint_errors(found, true))),
+        "mpjpe_relative_mm": 1e3 * float(np.nanmean(relative_errors(run, found, true))),
+        "mpjpe_skeletons": len(at),
+    }
+
+
+def matched(run: Run, truth: Mapping[int, FloatArray]) -> tuple[IntArray, IntArray]:
+    """Which of the run's T skeletons have a truth of their own exposure (n,), and which of the people who
+    were there then, (P, J, 3) by stamp, each is nearest to (n,)."""
+    stamps = run.stamps_ns.tolist()
+    at = [k for k in np.flatnonzero(run.tracked) if stamps[k] in truth]
+    who = [nearest_index(run.positions[k], truth[stamps[k]]) for k in at]
+    return np.array(at, dtype=np.int64), np.array(who, dtype=np.int64)
+
+
+def chosen(run: Run, values: Mapping[int, FloatArray], at: IntArray, who: IntArray) -> FloatArray:
+    """Of values (P, J, 3) by stamp those (n, J, 3) of what `matched` found; NaN for stamps without."""
+    unknown = np.full(run.positions.shape[1:], np.nan)
+    stamps = run.stamps_ns[at].tolist()
+    return np.stack(
+        [values[stamp][p] if stamp in values else unknown for stamp, p in zip(stamps, who, strict=True)]
+    )
+
+
+def relative_errors(run: Run, found: FloatArray, true: FloatArray) -> FloatArray:
+    """Distances (n, J) between poses (n, J, 3) with the middles of their hips laid over each other."""
     joints = joint_set(run.joint_set)
     hips = [joints.index("left_hip"), joints.index("right_hip")]
-    absolute, relative = [], []
-    for k in np.flatnonzero(run.tracked):
-        people = run.truth.get(int(run.stamps_ns[k]))
-        if people is None:
-            continue
-        found, true = run.positions[k], nearest_person(run.positions[k], people)
-        absolute.append(joint_errors(found, true))
-        relative.append(joint_errors(found - found[hips].mean(0), true - true[hips].mean(0)))
-    if not absolute:
-        return {}
-    return {
-        "mpjpe_mm": 1e3 * float(np.nanmean(absolute)),
-        "mpjpe_relative_mm": 1e3 * float(np.nanmean(relative)),
-        "mpjpe_skeletons": len(absolute),
-    }
+    middle_found, middle_true = (poses[:, hips].mean(1, keepdims=True) for poses in (found, true))
+    return joint_errors(found - middle_found, true - middle_true)
 
 
 def percentiles(values: FloatArray, which: dict[str, int]) -> dict[str, float]:

@@ -49,6 +49,18 @@ def test_the_summary_has_what_consumers_read(summary: dict[str, Any]) -> None:
     assert summary["distro"] in ("jazzy", "kilted")
 
 
+def test_the_bag_evaluates_to_the_figures_of_the_run(
+    out: Path, summary: dict[str, Any], start: Callable[..., Any], tmp_path: Path
+) -> None:
+    command = start("eval", "bag", str(out / "bag"), "--json", str(tmp_path / "again.json"), "--quiet")
+    assert command.process.wait(60) == 0, command.output()
+    again = json.loads((tmp_path / "again.json").read_text())
+    common = set(summary) & set(again)
+    assert {"skeletons", "latency_ms", "bone_length_mad_fraction", "left_out_view_px"} <= common
+    assert {name: again[name] for name in common} == {name: summary[name] for name in common}
+    assert again["warning"] == "" and set(again["stages_ms"]) > {"received to inferred"}
+
+
 def test_a_person_is_followed_with_bones_of_constant_length(summary: dict[str, Any], run: Run) -> None:
     assert summary["skeletons"] == run.tracked.sum() > 60
     assert summary["bone_length_mad_fraction"] < 0.05
