@@ -167,9 +167,13 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
         if has_truth(Path(camera["source"])):
             nodes.append(NodeSpec("truth", "truth", namespace, {"source": camera["source"]}))
     # From the end of the line to its beginning: nobody speaks before somebody listens.
-    managed = {"nodes": [node.full_name for node in nodes if node.executable in MANAGED]}
-    nodes.append(NodeSpec("supervisor", "supervisor", namespace, managed))
-    return (*nodes, NodeSpec("trigger", "trigger", namespace, trigger))
+    return (*nodes, supervisor(nodes, namespace), NodeSpec("trigger", "trigger", namespace, trigger))
+
+
+def supervisor(nodes: Sequence[NodeSpec], namespace: str) -> NodeSpec:
+    """The node that brings those with a life cycle up, in their order."""
+    managed = [node.full_name for node in nodes if node.executable in MANAGED]
+    return NodeSpec("supervisor", "supervisor", namespace, {"nodes": managed})
 
 
 def processes(options: GraphOptions) -> tuple[NodeSpec, ...]:

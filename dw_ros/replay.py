@@ -88,11 +88,12 @@ def graph_options(options: ReplayOptions, replay: Replay, rig: Path) -> GraphOpt
 def replay_graph(options: ReplayOptions, replay: Replay, rig: Path) -> tuple[NodeSpec, ...]:
     """The nodes from the inputs of the recording to the markers, and the player, last. Raises DwError."""
     chosen = graph_options(options, replay, rig)
-    left_out = {"trigger"}
+    namespace = graph.namespace_of(chosen)
+    left_out = {"supervisor", "trigger"}
     if replay.start == "heatmaps":
         left_out.add("heatmap")
     if not options.markers:
-        left_out.add("markers")
+        left_out |= {"markers", "overlay"}
     nodes = [spec for spec in graph.interleaved_graph(chosen) if spec.executable not in left_out]
     nodes = [replace(spec, parameters={**spec.parameters, **_replayed(spec, replay)}) for spec in nodes]
     player = {
@@ -101,7 +102,7 @@ def replay_graph(options: ReplayOptions, replay: Replay, rig: Path) -> tuple[Nod
         "rate": float(options.rate),
         "recorded": bool(options.record),
     }
-    return (*nodes, NodeSpec("player", "player", graph.namespace_of(chosen), player))
+    return (*nodes, graph.supervisor(nodes, namespace), NodeSpec("player", "player", namespace, player))
 
 
 def _replayed(spec: NodeSpec, replay: Replay) -> dict[str, str | int]:

@@ -271,7 +271,11 @@ def test_the_graph_of_a_replay_has_the_player_last_and_no_trigger(images: Path, 
     assert nodes[-1].parameters["recorded"] is True
     assert not {"trigger", "camera"} & {spec.executable for spec in nodes}
     fewer = replay_graph(ReplayOptions(first, markers=False), open_replay(first), rig)
-    assert not {"heatmap", "markers"} & {spec.executable for spec in fewer}
+    assert not {"heatmap", "markers", "overlay"} & {spec.executable for spec in fewer}
+    for chosen in (nodes, fewer):  # nobody is waited for who is not there
+        (supervisor,) = (spec for spec in chosen if spec.executable == "supervisor")
+        managed = [spec.full_name for spec in chosen if spec.executable in graph.MANAGED]
+        assert supervisor.parameters["nodes"] == managed
 
 
 def launch_arguments() -> dict[str, Any]:
