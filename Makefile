@@ -205,6 +205,10 @@ gpu: build $(VENV)/.test-dependencies
 	@$(BIN)/dw bench gpu --json docs/results/gpu.json
 	@$(BIN)/python -m dw_core.evaluation.gpu_report docs/results/gpu.json docs/gpu.md
 
+checklist: build $(VENV)/.test-dependencies
+	@$(BIN)/dw fetch
+	@$(BIN)/python tools/ros_checklist.py docs/results/ros_checklist.json docs/ros-checklist.md
+
 COLCON := build/colcon
 $(COLCON)/venv/.dependencies: requirements/colcon.txt $(VENV)/.dependencies
 	@echo 'colcon into $(COLCON)/venv'
