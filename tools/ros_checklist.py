@@ -137,6 +137,7 @@ def block_text(result: Sequence[dict[str, Any]]) -> str:
 
 def main(results: Path, document: Path) -> int:
     """Try everything; the number of lines that do not hold, as far as an exit code can say."""
+    result = []
     bad = "/**/spatial_fusion:\n  ros__parameters:\n    own_weight: 7.0\n"
     with (
         environment() as environ,
