@@ -199,3 +199,39 @@ def hold(gate: Gate, events: list[str]) -> None:
     with gate.held():
         events.append("held")
         events.append("let go")
+
+
+def test_nothing_is_pending_when_all_that_a_value_led_to_is_done(node: Node, bus: Bus) -> None:
+    """A value that goes from worker to worker is never between them."""
+    got: list[str] = []
+    second = Queue(node, "second", lambda value: got.append(value.data), bus.worker("second"), 100)
+
+    def pass_on(value: String) -> None:
+        if value.data == "bad":
+            raise ValueError(value.data)
+        second.put(value)
+
+    first = Queue(node, "first", pass_on, bus.worker("first"), size=100)
+    assert bus.pending.wait_idle(0)
+    for number in range(200):
+        first.put(String(data="bad" if number == 7 else str(number)))
+        assert bus.pending.wait_idle(10)
+        assert len(got) == number + 1 - (number >= 7)
+    assert bus.pending.dropped == 0
+
+
+def test_what_is_dropped_is_not_waited_for(node: Node, bus: Bus) -> None:
+    busy, go = threading.Event(), threading.Event()
+
+    def slow(value: String) -> None:
+        busy.set()
+        assert go.wait(10)
+
+    queue = Queue(node, "words", slow, bus.worker("slow"), size=1)
+    queue.put(String(data="0"))
+    assert busy.wait(10)
+    for number in range(1, 4):
+        queue.put(String(data=str(number)))
+    assert not bus.pending.wait_idle(0.01) and bus.pending.dropped == 2
+    go.set()
+    assert bus.pending.wait_idle(10)
