@@ -42,7 +42,7 @@ POLL_S = 1.0
 # Who does not answer within this is taken for dead: an answer takes milliseconds.
 ANSWER_S = 2.0
 # An order that was given so long ago may have been lost with the process that it was given to.
-ORDER_S = 3.0
+ORDER_S = 1.0
 TRANSITIONS = {CONFIGURE: Transition.TRANSITION_CONFIGURE, ACTIVATE: Transition.TRANSITION_ACTIVATE}
 
 Done = Callable[[str, bool, str], None]
