@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import rerun as rr
+import rerun_cli
 
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Rig
 from dw_core.viewing.layout import layout
 
 APPLICATION = "dw view"
+FLUSH_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,24 @@ def open_stream(sinks: Sinks, rig: Rig, live: bool) -> rr.RecordingStream:
         )
     stream = rr.RecordingStream(APPLICATION)
     try:
-        stream.set_sinks(*_made(sinks, live))
+        stream.set_sinks(*_made(stream, sinks, live))
         if sinks.web:
             rr.serve_web_viewer(web_port=sinks.port, open_browser=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"the viewer cannot be opened: {error}") from None
+        raise ConfigError(f"the viewer cannot be opened: {str(error).splitlines()[0]}") from None
     stream.send_blueprint(layout(rig, live))
     return stream
 
 
-def _made(sinks: Sinks, live: bool) -> list[Any]:
+def hand_over(stream: rr.RecordingStream) -> None:
+    """Wait until everything has reached the sinks. Raises ConfigError when they do not take it."""
+    try:
+        stream.flush(timeout_sec=FLUSH_LIMIT_S)
+    except (RuntimeError, ValueError, TimeoutError) as error:
+        raise ConfigError(f"the viewer does not take the run: {str(error).splitlines()[0]}") from None
+
+
+def _made(stream: rr.RecordingStream, sinks: Sinks, live: bool) -> list[Any]:
     made: list[Any] = []
     if sinks.save is not None:
         # the footer is an index of the whole file, kept in memory until its end
@@ -72,6 +82,14 @@ def _made(sinks: Sinks, live: bool) -> list[Any]:
     if sinks.web:
         made.append(rr.GrpcServerSink(port=sinks.port + 1, server_memory_limit=sinks.memory))
     elif sinks.native:
-        rr.spawn(port=sinks.port, connect=False, memory_limit=sinks.memory, server_memory_limit=sinks.memory)
+        rr.spawn(
+            port=sinks.port,
+            connect=False,
+            memory_limit=sinks.memory,
+            server_memory_limit=sinks.memory,
+            hide_welcome_screen=True,
+            executable_path=str(Path(rerun_cli.__file__).with_name("rerun")),  # on nobody's PATH
+            recording=stream,
+        )
         made.append(rr.GrpcSink(f"rerun+http://127.0.0.1:{sinks.port}/proxy"))
     return made
