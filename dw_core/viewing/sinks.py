@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ def open_stream(sinks: Sinks, rig: Rig, live: bool) -> rr.RecordingStream:
             "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): say --web and open the "
             "page in a browser, or --save FILE.rrd"
         )
+    if sinks.web:
+        _require_free(sinks.port, sinks.port + 1)
     stream = rr.RecordingStream(APPLICATION)
     try:
         stream.set_sinks(*_made(stream, sinks, live))
@@ -64,6 +67,20 @@ def open_stream(sinks: Sinks, rig: Rig, live: bool) -> rr.RecordingStream:
         raise ConfigError(f"the viewer cannot be opened: {str(error).splitlines()[0]}") from None
     stream.send_blueprint(layout(rig, live))
     return stream
+
+
+def _require_free(*ports: int) -> None:
+    """rerun itself would say so in another thread, and later."""
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", port))
+            except OSError as error:
+                raise ConfigError(
+                    f"port {port} cannot be had ({error.strerror}), "
+                    "expected two free ports in a row: say --port"
+                ) from None
 
 
 def hand_over(stream: rr.RecordingStream) -> None:
