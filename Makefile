@@ -38,7 +38,7 @@ pip_install = $(1)/bin/pip install $(patsubst %,-r %,$(2)) 2> $(1)/pip.log \
 help:
 	@echo 'make build       the environment $(VENV), the messages and the nodes in it'
 	@echo 'make demo        build, fetch the footage and weights, run 20 s, results in out/demo'
-	@echo 'make view        build, and the rerun viewer (200 MB to download) for dw view'
+	@echo 'make view        build, and the rerun viewer (225 MB to download) for dw view'
 	@echo 'make test        build, then lint, types and all tests (with torch; kilted: the ROS tests, without)'
 	@echo 'make docs        the demo again, and every figure of the documents from it'
 	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'

@@ -84,14 +84,14 @@ def _show_bag(args: argparse.Namespace, rig: Rig | None, sinks: Sinks) -> rr.Rec
     from dw_core.skeleton import joint_set
     from dw_core.viewing import feed
     from dw_core.viewing.recording import Recording
-    from dw_core.viewing.sinks import open_stream
+    from dw_core.viewing.sinks import hand_over, open_stream
 
     with feed.open_bag(args.bag, args.namespace) as bag:
         rig = rig or messages.rig(bag.last(feed.RIG))
         joints = joint_set(bag.last(feed.DEFINITION).name)
         stream = open_stream(sinks, rig, live=False)
         count = bag.play(rig, Recording(stream, rig, joints))
-        stream.flush()
+        hand_over(stream)
     print(f"dw: {count} messages of {args.bag}" + (f" in {sinks.save}" if sinks.save else ""), flush=True)
     return stream
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import rerun as rr
+import rerun_cli
 
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Rig
 from dw_core.viewing.layout import layout
 
 APPLICATION = "dw view"
+FLUSH_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,42 @@ def open_stream(sinks: Sinks, rig: Rig, live: bool) -> rr.RecordingStream:
             "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): say --web and open the "
             "page in a browser, or --save FILE.rrd"
         )
+    if sinks.web:
+        _require_free(sinks.port, sinks.port + 1)
     stream = rr.RecordingStream(APPLICATION)
     try:
-        stream.set_sinks(*_made(sinks, live))
+        stream.set_sinks(*_made(stream, sinks, live))
         if sinks.web:
             rr.serve_web_viewer(web_port=sinks.port, open_browser=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"the viewer cannot be opened: {error}") from None
+        raise ConfigError(f"the viewer cannot be opened: {str(error).splitlines()[0]}") from None
     stream.send_blueprint(layout(rig, live))
     return stream
 
 
-def _made(sinks: Sinks, live: bool) -> list[Any]:
+def _require_free(*ports: int) -> None:
+    """rerun itself would say so in another thread, and later."""
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", port))
+            except OSError as error:
+                raise ConfigError(
+                    f"port {port} cannot be had ({error.strerror}), "
+                    "expected two free ports in a row: say --port"
+                ) from None
+
+
+def hand_over(stream: rr.RecordingStream) -> None:
+    """Wait until everything has reached the sinks. Raises ConfigError when they do not take it."""
+    try:
+        stream.flush(timeout_sec=FLUSH_LIMIT_S)
+    except (RuntimeError, ValueError, TimeoutError) as error:
+        raise ConfigError(f"the viewer does not take the run: {str(error).splitlines()[0]}") from None
+
+
+def _made(stream: rr.RecordingStream, sinks: Sinks, live: bool) -> list[Any]:
     made: list[Any] = []
     if sinks.save is not None:
         # the footer is an index of the whole file, kept in memory until its end
@@ -72,6 +99,14 @@ def _made(sinks: Sinks, live: bool) -> list[Any]:
     if sinks.web:
         made.append(rr.GrpcServerSink(port=sinks.port + 1, server_memory_limit=sinks.memory))
     elif sinks.native:
-        rr.spawn(port=sinks.port, connect=False, memory_limit=sinks.memory, server_memory_limit=sinks.memory)
+        rr.spawn(
+            port=sinks.port,
+            connect=False,
+            memory_limit=sinks.memory,
+            server_memory_limit=sinks.memory,
+            hide_welcome_screen=True,
+            executable_path=str(Path(rerun_cli.__file__).with_name("rerun")),  # on nobody's PATH
+            recording=stream,
+        )
         made.append(rr.GrpcSink(f"rerun+http://127.0.0.1:{sinks.port}/proxy"))
     return made

@@ -19,7 +19,7 @@ from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import NS
 from dw_core.viewing import feed
 from dw_core.viewing.recording import Recording
-from dw_core.viewing.sinks import Sinks, open_stream
+from dw_core.viewing.sinks import Sinks, hand_over, open_stream
 from dw_ros import msg, qos
 
 POLL_S = 0.25
@@ -52,7 +52,7 @@ class Viewer:
     def close(self) -> None:
         """Hand over what is left, and close the sinks."""
         if self._stream is not None:
-            self._stream.flush()
+            hand_over(self._stream)
             self._stream.disconnect()
 
     def _subscribe(self, kind: str, topic: str, callback: Any) -> None:

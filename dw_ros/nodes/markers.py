@@ -11,12 +11,14 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from visualization_msgs.msg import Marker, MarkerArray
 
+from dw_core.data import messages
 from dw_core.skeleton import joint_set
 from dw_core.types import NS, FloatArray, Skeleton3D
 from dw_ros import conversions, qos
 from dw_ros import marker_shapes as shapes
 from dw_ros.conversions import People
 from dw_ros.epipolar import EPIPOLAR_JOINT, NONE, Sightings
+from dw_ros.msg import RigCalibration
 from dw_ros.node import DwNode, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import DEMAND_PERIOD_S, Bus, Inlet
@@ -54,11 +56,18 @@ class MarkersNode(DwNode):
         self._last_ns = 0
         self._shown: set[str] = set()
         self._out = self.outlet("skeleton_markers", conversions.message_codec(MarkerArray), qos.RELIABLE)
+        calibration = conversions.message_codec(RigCalibration)
+        self.inlet("rig_calibration", calibration, qos.LATCHED, self._on_rig)
         people = conversions.people_codec(self._frame)
         self.inlet("skeletons", people, qos.RELIABLE, self._on_people, worker="markers")
         self._seen = [self._sighting_inlet(view) for view in self._rig.names]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DEMAND_PERIOD_S, self._follow_demand, clock=steady)
+
+    def _on_rig(self, message: RigCalibration) -> None:
+        """The cameras as they are used now."""
+        self._rig = messages.rig(message)
+        self._cameras = shapes.camera_marker(self._rig)
 
     def _sighting_inlet(self, view: str) -> Inlet[Any]:
         topic, codec = f"{view}/skeleton2d", conversions.skeleton2d_codec(self._joints)

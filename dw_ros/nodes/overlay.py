@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from rclpy.clock import Clock, ClockType
 
+from dw_core.data import messages
 from dw_core.data.footage import decode_jpeg
 from dw_core.geometry.camera import Camera
 from dw_core.skeleton import joint_set
@@ -21,6 +22,7 @@ from dw_core.viewing.draw import Overlay, binning, draw_overlay, epipolar_line
 from dw_ros import conversions, qos
 from dw_ros.conversions import People
 from dw_ros.epipolar import EPIPOLAR_JOINT, NONE, Sightings
+from dw_ros.msg import RigCalibration
 from dw_ros.node import DwNode, Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import DEMAND_PERIOD_S, Bus, Inlet, Outlet
@@ -71,10 +73,19 @@ class OverlayNode(DwNode):
         self._views = [self._view(camera) for camera in self._rig]
         self._drawing = self.queue("drawing", self._draw, worker="overlay", size=len(self._rig))
         self._seen = [self._sighting_inlet(view) for view in self._rig.names]
+        calibration = conversions.message_codec(RigCalibration)
+        self.inlet("rig_calibration", calibration, qos.LATCHED, self._on_rig)
         people = conversions.people_codec(self.value("world_frame"))
         self._skeletons = self._on_demand("skeletons", people, qos.RELIABLE, self._on_people)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DEMAND_PERIOD_S, self._follow_demand, clock=steady)
+
+    def _on_rig(self, message: RigCalibration) -> None:
+        """The cameras as they are used now."""
+        self._rig = messages.rig(message)
+        cameras = {camera.name: camera for camera in self._rig}
+        for view in self._views:
+            view.camera = cameras.get(view.camera.name, view.camera)
 
     def _view(self, camera: Camera) -> _View:
         topic = f"{camera.name}/overlay"
@@ -150,7 +161,7 @@ class OverlayNode(DwNode):
     def _lines(self, view: _View, stamp_ns: int) -> list[FloatArray]:
         """What the other views saw of the chosen joint, as lines in this one."""
         pixels = self._sightings.of(self.value("epipolar_joint"), stamp_ns)
-        others = [camera for camera in self._rig if camera is not view.camera and camera.name in pixels]
+        others = [camera for camera in self._rig if camera.name != view.camera.name and camera.name in pixels]
         return [epipolar_line(camera, pixels[camera.name], view.camera) for camera in others]
 
     def health(self) -> Health:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,19 @@ def test_rays_of_the_chosen_joint_meet_in_it_and_are_asked_for_only_then(show: S
     show.until(lambda found: not names(found) & rays and show.listeners == 0)
 
 
+def test_a_new_calibration_moves_the_cameras(show: Show, rig: Rig, node: Node) -> None:
+    def first(found: list[Marker]) -> np.ndarray:
+        (cameras,) = (marker for marker in found if marker.ns == "cameras")
+        return np.array([cameras.points[0].x, cameras.points[0].y, cameras.points[0].z])
+
+    np.testing.assert_allclose(first(show.once()), rig[0].centre, atol=1e-6)
+    moved = Rig(tuple(replace(camera, t=camera.t + (0.0, 0.0, 1.0)) for camera in rig))
+    publisher = node.create_publisher(msg.RigCalibration, "rig_calibration", qos.LATCHED)
+    publisher.publish(conversions.rig_to_message(moved, "world"))
+    found = show.until(lambda found: bool(np.linalg.norm(first(found) - rig[0].centre) > 0.5))
+    np.testing.assert_allclose(first(found), moved[0].centre, atol=1e-6)
+
+
 def test_a_joint_that_does_not_exist_is_refused(markers: MarkersNode) -> None:
     (result,) = markers.set_parameters([RosParameter("epipolar_joint", value="left_wing")])
     assert not result.successful and "expected one of none, nose" in result.reason
@@ -201,9 +215,7 @@ def rviz() -> dict[str, Any]:
     return dict(yaml.safe_load((ROOT / "config/interleaved.rviz").read_text())["Visualization Manager"])
 
 
-def test_the_rviz_file_shows_topics_and_namespaces_that_exist(
-    context: Context, show: Show, rig: Rig, node: Node, spin_until: Callable[..., None]
-) -> None:
+def test_the_rviz_file_shows_topics_and_namespaces_that_exist(context: Context, show: Show) -> None:
     """Of the shipped rig; the namespaces of its cameras are those of the rig here, by another name."""
     overrides = [RosParameter("rig", value="balance_beam")]
     overlay = OverlayNode(bus=Bus(), context=context, parameter_overrides=overrides, namespace="dw")

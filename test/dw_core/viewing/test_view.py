@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,6 +187,19 @@ def test_what_cannot_be_is_one_sentence(bag: Path, tmp_path: Path) -> None:
         result = view(*arguments)
         assert result.returncode == 2 and words in result.stderr, (arguments, result.stderr)
         assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_a_port_that_is_taken_is_named(bag: Path) -> None:
+    """The page's, or its data's."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for page in (port, port - 1):
+            result = view(bag, "--web", "--port", str(page))
+            assert (result.returncode, result.stdout) == (2, "")
+            assert result.stderr.startswith(f"dw: port {port} cannot be had (Address already in use)")
+            assert len(result.stderr.splitlines()) == 1
 
 
 def test_without_rerun_it_says_what_installs_it(bag: Path) -> None:
