@@ -41,7 +41,7 @@ def time_ns(time: Any) -> int:
 
 def _stamps(message: Any) -> StageStamps:
     times = (message.received, message.inferred, message.fused, message.published)
-    return StageStamps(*map(time_ns, times), busy=int(message.busy_ns))
+    return StageStamps(*map(time_ns, times), int(message.busy_ns))
 
 
 def _crop(values: Any) -> Crop:
