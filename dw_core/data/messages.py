@@ -41,7 +41,8 @@ def time_ns(time: Any) -> int:
 
 def _stamps(message: Any) -> StageStamps:
     times = (message.received, message.inferred, message.fused, message.published)
-    return StageStamps(*map(time_ns, times), int(message.busy_ns))
+    received, inferred, fused, published = map(time_ns, times)
+    return StageStamps(received, inferred, fused, published, int(message.busy_ns))
 
 
 def _crop(values: Any) -> Crop:
