@@ -44,6 +44,7 @@ def make_overlay(context: Context, rig: Rig, tmp_path: Path) -> Iterator[Callabl
         bus = Bus()
         made.append((OverlayNode(bus=bus, context=context, parameter_overrides=overrides), bus))
         bus.connect()
+        made[-1][0].start()
         return made[-1][0]
 
     yield make
