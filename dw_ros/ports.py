@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -251,20 +252,21 @@ class Inlet(Generic[T]):
         self.topic = node.resolve_topic_name(topic)
         self.deliver = queue.put
         self._node, self._codec, self._qos = node, codec, qos
-        self._on_demand, self._remote = on_demand, False
+        self._on_demand = on_demand
+        self.remote = False  # whether the topic comes from another process; known once the bus is connected
         self._subscriber: Any = None
         bus.add_inlet(self)
 
     def subscribe(self) -> None:
         """Receive the topic as ROS messages: now, or on demand."""
-        self._remote = True
+        self.remote = True
         if not self._on_demand:
             self._open()
 
     def listen(self, wanted: bool) -> None:
         """Begin or end to receive messages on demand, in the thread of the executor; of a topic of this
         process nothing changes."""
-        if not (self._remote and self._on_demand) or wanted == (self._subscriber is not None):
+        if not (self.remote and self._on_demand) or wanted == (self._subscriber is not None):
             return
         if wanted:
             self._open()
@@ -307,3 +309,10 @@ class Outlet(Generic[T]):
             inlet.deliver(value)
         if self._latched or self._publisher.get_subscription_count() > 0:
             self._publisher.publish(self._codec.to_message(value))
+
+
+def follow_demand(node: Node, inlets: Sequence[Inlet[Any]], callback: Callable[[], None]) -> None:
+    """Call back now and then, where any of the inlets on demand is of another process. Where all come from
+    this one there is nothing to ask for, and no timer: every wake-up costs rclpy a look at all entities."""
+    if any(inlet.remote for inlet in inlets):
+        node.create_timer(DEMAND_PERIOD_S, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))

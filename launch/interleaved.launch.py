@@ -52,7 +52,9 @@ def _launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             Node(package="rviz2", executable="rviz2", arguments=["-d", config], on_exit=Shutdown())
         )
     if chosen["record"]:
-        command = ["ros2", "bag", "record", "-a", "-s", "mcap", "-o", chosen["record"]]
+        # overlays are drawn for whoever subscribes
+        command = ["ros2", "bag", "record", "-a", "--exclude-regex", ".*/overlay(/compressed)?"]
+        command += ["-s", "mcap", "-o", chosen["record"]]
         actions.append(ExecuteProcess(cmd=command, output="screen"))
     return actions
 

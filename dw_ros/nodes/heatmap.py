@@ -8,7 +8,6 @@ share one worker for decoding and one for the network, so they pass in the order
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -87,17 +86,17 @@ class HeatmapNode(ManagedNode, ViewNode):
         self._skeleton = people.skeletons[0] if people.skeletons else None
 
     def _on_jpeg(self, jpeg: JpegFrame) -> None:
-        received_ns, began = self.now_ns(), time.perf_counter_ns()
+        received_ns = self.now_ns()
         binning = self.value("binning")
         pixels = decode_jpeg(jpeg.data, binning)
-        stamps = StageStamps(received=received_ns, busy=time.perf_counter_ns() - began)
+        stamps = StageStamps(received=received_ns, busy=self.now_ns() - received_ns)
         self._frames.put((ImageFrame(self.view, jpeg.stamp_ns, pixels, binning), stamps))
 
     def _on_image(self, frame: ImageFrame) -> None:
         self._frames.put((frame, StageStamps(received=self.now_ns())))
 
     def _infer(self, received: tuple[ImageFrame, StageStamps]) -> None:
-        began = time.perf_counter_ns()
+        began = self.now_ns()
         frame, stamps = received
         crop, reason = self._chooser.next(
             frame.stamp_ns, self._skeleton, self._last, self.value("margin"), self._crop
@@ -107,7 +106,7 @@ class HeatmapNode(ManagedNode, ViewNode):
         tensor = self._network.infer(frame, crop)
         # Rounded here, so that what travels in messages and bags is what was computed with.
         tensor = messages.from_wire(messages.to_wire(tensor))
-        busy = stamps.busy + time.perf_counter_ns() - began
+        busy = stamps.busy + self.now_ns() - began
         stamps = replace(stamps, inferred=self.now_ns(), busy=busy)
         self._latency.add(stamps.inferred, stamps.inferred - stamps.received)
         heatmaps = Heatmaps(self.view, frame.stamp_ns, crop, tensor, stamps)

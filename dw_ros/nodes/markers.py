@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
 from visualization_msgs.msg import Marker, MarkerArray
 
 from dw_core.data import messages
@@ -21,7 +20,7 @@ from dw_ros.epipolar import EPIPOLAR_JOINT, NONE, Sightings
 from dw_ros.msg import RigCalibration
 from dw_ros.node import DwNode, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
-from dw_ros.ports import DEMAND_PERIOD_S, Bus, Inlet
+from dw_ros.ports import Bus, Inlet, follow_demand
 
 
 class MarkersNode(DwNode):
@@ -40,7 +39,7 @@ class MarkersNode(DwNode):
             live=True,
         ),
         Parameter("velocity", True, "Show an arrow per joint: its way in a tenth of a second.", live=True),
-        Parameter("covariance", True, "Show an ellipsoid of two deviations per joint.", live=True),
+        Parameter("covariance", False, "Show an ellipsoid of two deviations per joint.", live=True),
         Parameter("cameras", True, "Show the cameras as pyramids.", live=True),
         EPIPOLAR_JOINT,
     )
@@ -61,8 +60,9 @@ class MarkersNode(DwNode):
         people = conversions.people_codec(self._frame)
         self.inlet("skeletons", people, qos.RELIABLE, self._on_people, worker="markers")
         self._seen = [self._sighting_inlet(view) for view in self._rig.names]
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(DEMAND_PERIOD_S, self._follow_demand, clock=steady)
+
+    def start(self) -> None:
+        follow_demand(self, self._seen, self._follow_demand)
 
     def _on_rig(self, message: RigCalibration) -> None:
         """The cameras as they are used now."""

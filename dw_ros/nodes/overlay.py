@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rclpy.clock import Clock, ClockType
 
 from dw_core.data import messages
 from dw_core.data.footage import decode_jpeg
@@ -25,7 +24,7 @@ from dw_ros.epipolar import EPIPOLAR_JOINT, NONE, Sightings
 from dw_ros.msg import RigCalibration
 from dw_ros.node import DwNode, Health, main_of
 from dw_ros.parameters import RIG_TEXT, Parameter
-from dw_ros.ports import DEMAND_PERIOD_S, Bus, Inlet, Outlet
+from dw_ros.ports import Bus, Inlet, Outlet, follow_demand
 
 # Values of this many exposures wait for one another: skeletons at 60 Hz for half a second.
 KEPT = 30
@@ -77,8 +76,10 @@ class OverlayNode(DwNode):
         self.inlet("rig_calibration", calibration, qos.LATCHED, self._on_rig)
         people = conversions.people_codec(self.value("world_frame"))
         self._skeletons = self._on_demand("skeletons", people, qos.RELIABLE, self._on_people)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(DEMAND_PERIOD_S, self._follow_demand, clock=steady)
+
+    def start(self) -> None:
+        inlets = [inlet for view in self._views for inlet in view.inlets]
+        follow_demand(self, [*inlets, self._skeletons, *self._seen], self._follow_demand)
 
     def _on_rig(self, message: RigCalibration) -> None:
         """The cameras as they are used now."""
@@ -165,8 +166,8 @@ class OverlayNode(DwNode):
         return [epipolar_line(camera, pixels[camera.name], view.camera) for camera in others]
 
     def health(self) -> Health:
-        values = {f"{view.camera.name} pictures": view.drawn for view in self._views}
-        return Health(message="drawing for whoever subscribes", values=values)
+        drawn = sum(view.drawn for view in self._views)
+        return Health(message="drawing for whoever subscribes", values={"pictures": drawn})
 
 
 def _at(stamp_ns: int, values: deque[Any]) -> Any:

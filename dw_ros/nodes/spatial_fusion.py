@@ -6,7 +6,6 @@ fills the views that did not fire, fuses along epipolar lines and publishes dens
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -110,9 +109,9 @@ class SpatialFusionNode(ManagedNode):
         if heatmaps.view in self._views:
             self._views[heatmaps.view].seen(heatmaps.stamp_ns, self._window.refusal)
         for dense in due:
-            began = time.perf_counter_ns()
+            began = self.now_ns()
             fused = self._fusion.apply(dense)
-            busy = fused.stamps.busy + time.perf_counter_ns() - began
+            busy = fused.stamps.busy + self.now_ns() - began
             self._out.send(replace(fused, stamps=replace(fused.stamps, busy=busy)))
 
     def _on_schedule(self, message: TriggerSchedule) -> None:

@@ -6,7 +6,6 @@ they are, and /diagnostics says so.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,9 @@ class TemporalFusionNode(ManagedNode):
         del self._fusion
 
     def _warp(self, dense: DenseSet) -> None:
-        began = time.perf_counter_ns()
+        began = self.now_ns()
         warped = self._fusion.apply(dense)
-        busy = warped.stamps.busy + time.perf_counter_ns() - began
+        busy = warped.stamps.busy + self.now_ns() - began
         self._out.send(replace(warped, stamps=replace(warped.stamps, fused=self.now_ns(), busy=busy)))
 
     def health(self) -> Health:

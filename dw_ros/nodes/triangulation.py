@@ -9,7 +9,6 @@ by what was seen since. Latched beside it: rig_calibration and skeleton_definiti
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -126,9 +125,9 @@ class TriangulationNode(ManagedNode):
         outlet.send(message)
 
     def _triangulate(self, dense: DenseSet) -> None:
-        began = time.perf_counter_ns()
+        began = self.now_ns()
         skeletons = self._triangulation.apply(dense)
-        busy = dense.stamps.busy + time.perf_counter_ns() - began
+        busy = dense.stamps.busy + self.now_ns() - began
         for skeleton in skeletons:
             stamped = replace(skeleton, stamps=replace(dense.stamps, published=self.now_ns(), busy=busy))
             self._note(dense, stamped.stamps)

@@ -171,7 +171,7 @@ def test_top_prints_one_table_of_the_graph(live: Live, start: Callable[..., Any]
     lines = top.output().splitlines()
     assert any(re.match(r"/live/spatial_fusion: cam03 +(OK|WARN) .*age \d+ ms", line) for line in lines)
     assert any(line.startswith("/live/supervisor") and "11 nodes are active" in line for line in lines)
-    assert re.fullmatch(r"18 statuses: \d+ OK, \d+ WARN, 0 ERROR", lines[-1])
+    assert re.fullmatch(r"19 statuses: \d+ OK, \d+ WARN, 0 ERROR", lines[-1])
 
 
 def test_top_says_when_nobody_is_there(start: Callable[..., Any], sentence: Callable[[str], str]) -> None:

@@ -43,8 +43,10 @@ def rig_path(rig: Rig, tmp_path: Path) -> str:
 def markers(context: Context, rig_path: str) -> Iterator[MarkersNode]:
     bus = Bus()
     overrides = [RosParameter("rig", value=rig_path), RosParameter("max_rate_hz", value=1000.0)]
+    overrides.append(RosParameter("covariance", value=True))
     node = MarkersNode(bus=bus, context=context, parameter_overrides=overrides)
     bus.connect()
+    node.start()
     yield node
     bus.close()
     node.destroy_node()
@@ -155,11 +157,15 @@ def test_markers_are_where_the_numbers_say(show: Show, rig: Rig) -> None:
     one = skeleton(found[0].header.stamp.sec * 10**9 + found[0].header.stamp.nanosec)
     assert {marker.header.frame_id for marker in found} == {"world"}
     counts = Counter(marker.ns for marker in found)
-    assert counts["person_1/velocity"] == counts["person_1/covariance"] == J - 1  # the nose is not known
-    arrow = next(marker for marker in found if marker.ns == "person_1/velocity")
-    start, end = (np.array([p.x, p.y, p.z]) for p in arrow.points)
-    np.testing.assert_allclose(start, one.positions[1], atol=1e-6)
-    np.testing.assert_allclose(end - start, (0.1, 0.0, 0.0), atol=1e-6)
+    assert counts["person_1/covariance"] == J - 1  # the nose is not known
+    (arrows,) = (marker for marker in found if marker.ns == "person_1/velocity")
+    lines = np.array([(p.x, p.y, p.z) for p in arrows.points]).reshape(J - 1, 6, 3)
+    np.testing.assert_allclose(lines[:, 0], one.positions[1:], atol=1e-6)
+    for end in (1, 3, 5):
+        np.testing.assert_allclose(lines[:, end] - lines[:, 0], np.tile((0.1, 0, 0), (J - 1, 1)), atol=1e-6)
+    barbs = lines[:, [2, 4]] - lines[:, :1]
+    np.testing.assert_allclose(barbs[..., 0], 0.07, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(barbs[..., 1:], axis=-1), 0.015, atol=1e-6)
     shape = next(marker for marker in found if marker.ns == "person_1/covariance")
     sizes = sorted((shape.scale.x, shape.scale.y, shape.scale.z))
     np.testing.assert_allclose(sizes, (0.04, 0.08, 0.12), rtol=1e-5)  # 2 x 2 deviations

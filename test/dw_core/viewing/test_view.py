@@ -66,7 +66,7 @@ def saved(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list
     file = tmp_path_factory.mktemp("rrd") / "run.rrd"
     result = view(bag, "--save", file)
     assert result.returncode == 0, result.stderr
-    assert f"{4 * TICKS} messages of {bag} in {file}" in result.stdout
+    assert f"{4 * TICKS + 1} messages of {bag} in {file}" in result.stdout
     return columns(file)
 
 
@@ -82,6 +82,12 @@ def test_the_skeleton_has_the_stamps_of_its_exposures(
     np.testing.assert_allclose(half, np.full((17, 3), 0.08), rtol=1e-4)  # two deviations of 4 cm
     arrows = saved["/world/person_1/velocity Arrows3D:vectors"][0][1]
     np.testing.assert_allclose(arrows, np.tile((0.05, 0.0, 0.0), (17, 1)), atol=1e-6)
+
+
+def test_the_truth_is_there_beside_it(saved: dict[str, list[tuple[int, Any]]], person: Array) -> None:
+    ((stamp, bones),) = saved["/world/truth_1/bones LineStrips3D:strips"]
+    assert stamp == START_NS
+    np.testing.assert_allclose(bones, person[np.array(COCO17.edges)], atol=1e-6)
 
 
 def test_who_is_lost_disappears(saved: dict[str, list[tuple[int, Any]]]) -> None:
