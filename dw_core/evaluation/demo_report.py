@@ -19,14 +19,14 @@ PICTURE_WIDTH = 1000
 
 def report(summary: dict[str, Any]) -> str:
     """What a run was worth, in four sentences."""
-    latency, beside = summary["latency_ms"], summary["latency_beside_computing_ms"]
+    latency, waiting = summary["latency_ms"], summary["latency_waiting_ms"]
     bone, deviation = max(summary["bone_length_mad_fraction_by_bone"].items(), key=lambda item: item[1])
     sentences = [
         f"rate      {summary['skeleton_rate_hz']:.1f} skeletons per second, "
         f"{100 * summary['ticks_lost_fraction']:.2f} % of {summary['ticks']} ticks lost",
         f"latency   exposure to skeleton: median {latency['p50']:.1f} ms, 95 % under {latency['p95']:.1f} ms",
-        f"          of that waiting and transport: median {beside['p50']:.1f} ms, "
-        f"95 % under {beside['p95']:.1f} ms",
+        f"          of that waiting and transport: median {waiting['p50']:.1f} ms, "
+        f"95 % under {waiting['p95']:.1f} ms",
         f"accuracy  bone lengths within {100 * deviation:.1f} % "
         f"(median absolute deviation of the worst, {bone})",
     ]

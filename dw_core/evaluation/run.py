@@ -53,7 +53,7 @@ def summarise(run: Run, progress: bool = True) -> dict[str, Any]:
         "first_skeleton_after_s": float(first_ns - start_ns) / NS,
         "latency_ms": percentiles(latency, LATENCY),
         "latency_at_recorder_ms": percentiles(arrival, LATENCY),
-        "latency_beside_computing_ms": percentiles(latency - run.busy_ns[tracked] / 1e6, LATENCY),
+        "latency_waiting_ms": percentiles(latency - run.busy_ns[tracked] / 1e6, LATENCY),
         "bone_length_mad_fraction": max(bones.values()),
         "bone_length_mad_fraction_by_bone": bones,
         "left_out_view_px": left_out,

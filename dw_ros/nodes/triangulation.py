@@ -77,7 +77,7 @@ class TriangulationNode(ManagedNode):
         self._joints = joint_set(self.value("joint_set"))
         self._frame = self.value("world_frame")
         self._state = TrackingState.LOST
-        self._latencies = {stage: Recent() for stage in (*STAGES, "total", "computing")}
+        self._latencies = {stage: Recent() for stage in (*STAGES, "total", "waiting")}
         self._out = self.outlet("skeletons", conversions.people_codec(self._frame), qos.RELIABLE)
         self._frames = distro.MovingFrames(self)
         self._rig_out, self._joints_out = (
@@ -143,7 +143,8 @@ class TriangulationNode(ManagedNode):
         now_ns = stamps.published
         chain = (dense.target_ns, stamps.received, stamps.inferred, stamps.fused, now_ns)
         spans = [after_ns - before_ns for before_ns, after_ns in pairwise(chain)]
-        for name, span_ns in zip(self._latencies, (*spans, sum(spans), stamps.busy), strict=True):
+        total = sum(spans)
+        for name, span_ns in zip(self._latencies, (*spans, total, total - stamps.busy), strict=True):
             self._latencies[name].add(now_ns, span_ns)
 
     def health(self) -> Health:

@@ -90,7 +90,7 @@ def test_rate_losses_and_latency_of_a_run_are_exact(make_run: MakeRun) -> None:
     assert figures["latency_at_recorder_ms"] == pytest.approx(
         {"p50": np.percentile(latency, 50) + 5, "p95": np.percentile(latency, 95) + 5}
     )
-    assert figures["latency_beside_computing_ms"] == pytest.approx(
+    assert figures["latency_waiting_ms"] == pytest.approx(
         {"p50": np.percentile(latency, 50) - 8, "p95": np.percentile(latency, 95) - 8}
     )
 
