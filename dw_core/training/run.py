@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import safe_open
 
 from dw_core.data.splits import load_splits
-from dw_core.training import evaluate
+from dw_core.training import ablation, evaluate
 from dw_core.training.config import load_config
 from dw_core.training.loop import BEST, train
 from dw_core.training.mcc import MccTask
@@ -26,7 +26,7 @@ def train_network(
     network: str, config: Path, joints: str | None, data: Path, out: Path, resume: bool, progress: bool
 ) -> None:
     """Train a `warper` or `mcc`, and say how good its best weights are: best.safetensors and result.json in
-    `out`.
+    `out`; or a Warper with each of the `losses`, and say which is how good.
 
     `joints`: name of a joint set instead of the configuration's. Raises DwError for bad input.
     """
@@ -39,6 +39,12 @@ def train_network(
     with ranks() as here:
         show = progress and here.first
         began = time.monotonic()
+        if network == "losses":
+            compared = ablation.compare_losses(settings, splits, data, out, here, resume, progress)
+            if here.first:
+                _write(out, {"command": command} | compared)
+                print(ablation.text(compared))
+            return
         if network == "mcc":
             outcome = train(MccTask(settings, splits, data, show), settings, out, here, resume, progress)
         else:
@@ -50,8 +56,12 @@ def train_network(
             print(f"there are no weights yet: the first validation is after {settings.validate_every} steps")
             return
         result = {"command": command} | _of_header(out / BEST)
-        (out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
+        _write(out, result)
         print(evaluate.text(result) if network == "warper" else mcc_text(result))
+
+
+def _write(out: Path, result: dict[str, Any]) -> None:
+    (out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _of_header(path: Path) -> dict[str, Any]:
