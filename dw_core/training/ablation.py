@@ -4,6 +4,7 @@ in space, all of them on the same scenes in the same order from the same first w
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -21,12 +22,14 @@ JUDGED = ("cells", "median_cells", "pixels", "points_mm", "median_points_mm")
 
 def compare_losses(
     config: TrainingConfig, splits: Splits, data: Path, out: Path, here: Ranks, resume: bool, progress: bool
-) -> dict[str, Any]:
-    """Train with every loss, each in a folder of its own in `out`, and say how far off joints and points of
-    the validation's subjects are with the best weights of each. Raises DwError as a training does."""
+) -> Iterator[dict[str, Any]]:
+    """Train with every loss, each in a folder of its own in `out`, and say after each how far off joints and
+    points of the validation's subjects are with the best weights of those done. Raises DwError as a training
+    does."""
     # one process, whose pool of scenes serves all trainings
     config = replace(config, workers=0, loss="heatmap")
     task = WarperTask(config, splits, data, progress)
+    common = {name: value for name, value in vars(config).items() if name not in ("loss", "weight_3d")}
     results = []
     for loss in get_args(Loss):
         for weight in dict.fromkeys((config.weight_3d, 0.0)):
@@ -34,8 +37,7 @@ def compare_losses(
             one = task.with_loss(loss, weight)
             train(one, one.config, folder, here, resume, progress)
             results.append({"loss": loss, "weight_3d": weight} | _judged(folder / BEST))
-    common = {name: value for name, value in vars(config).items() if name not in ("loss", "weight_3d")}
-    return {"data_sha256": task.data, "config": common, "results": results}
+            yield {"data_sha256": task.data, "config": common, "results": results}
 
 
 def _judged(weights: Path) -> dict[str, Any]:

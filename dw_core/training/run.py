@@ -18,6 +18,7 @@ from dw_core.training.mcc import MccTask
 from dw_core.training.mcc import text as mcc_text
 from dw_core.training.parallel import ranks
 from dw_core.training.tasks import WarperTask
+from dw_core.training.warper import cost
 
 RESULT = "result.json"
 
@@ -40,22 +41,26 @@ def train_network(
         show = progress and here.first
         began = time.monotonic()
         if network == "losses":
-            compared = ablation.compare_losses(settings, splits, data, out, here, resume, progress)
+            for compared in ablation.compare_losses(settings, splits, data, out, here, resume, progress):
+                if here.first:
+                    _write(out, {"command": command} | compared)
             if here.first:
-                _write(out, {"command": command} | compared)
                 print(ablation.text(compared))
             return
         if network == "mcc":
-            outcome = train(MccTask(settings, splits, data, show), settings, out, here, resume, progress)
+            peer = MccTask(settings, splits, data, show)
+            outcome, known = train(peer, settings, out, here, resume, progress), {}
         else:
-            outcome = train(WarperTask(settings, splits, data, show), settings, out, here, resume, progress)
+            task = WarperTask(settings, splits, data, show)
+            outcome = train(task, settings, out, here, resume, progress)
+            known = cost(task.network.cpu(), settings.cells // settings.pooled)
         if not here.first:
             return
         print(f"{outcome.steps} steps in {(time.monotonic() - began) / 60:.1f} minutes: {outcome.reason}")
         if not (out / BEST).exists():
             print(f"there are no weights yet: the first validation is after {settings.validate_every} steps")
             return
-        result = {"command": command} | _of_header(out / BEST)
+        result = {"command": command} | _of_header(out / BEST) | known
         _write(out, result)
         print(evaluate.text(result) if network == "warper" else mcc_text(result))
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from dw_core.benchmarks.map_methods import mean_pooled
 from dw_core.data import messages
@@ -167,6 +168,20 @@ def loss_3d(batch: Batch, move: Tensor, keep: Tensor) -> Tensor:
         loss = position_loss("barron", torch.where(known[..., None], error, 0.0))
         total = total + (loss * known).sum().to(move.dtype) / known.sum().clamp(min=1)
     return total / len(batch.scenes)
+
+
+@torch.no_grad()
+def cost(network: Network, cells: int) -> dict[str, int]:
+    """The network's parameters, and what it multiplies for one view's maps (J, cells, cells), sampling left
+    out."""
+    maps = torch.zeros(1, network.joints, cells, cells)
+    with FlopCounterMode(display=False) as counter:
+        if isinstance(network, FastWarper):
+            network(maps, maps, torch.zeros(1), torch.zeros(1, network.joints, 2))
+        else:
+            network(maps, maps)
+    parameters = sum(p.numel() for p in network.parameters())
+    return {"parameters": parameters, "macs_per_view": counter.get_total_flops() // 2}
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

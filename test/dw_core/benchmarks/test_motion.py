@@ -174,7 +174,7 @@ def done(files):
 
 def test_json_states_the_protocol(done, rig):
     result = done[0]
-    assert (result["schema_version"], result["benchmark"]) == (2, "motion")
+    assert (result["schema_version"], result["benchmark"]) == (3, "motion")
     assert result["command"] == (
         "dw bench motion --motion clips --rig rig.yaml --subject S9 --tick-ms 40,20 --noise detector "
         "--jitter 0 --drops 0 --views 0 --methods all --mode causal,window --limit-s 60.0 --lag-ms 200.0 "
