@@ -324,6 +324,10 @@ def test_pictures_of_what_gives_nothing(done, tmp_path):
         (("--views", "9"), "views is 9, expected 2 to 4"),
         (("--methods", "dlt,magic"), "unknown method 'magic', expected some of dlt, "),
         (("--methods", "mcc"), "method mcc has no weights for joints h36m17, give --mcc FILE"),
+        (
+            ("--methods", "paper_warper"),
+            "method paper_warper has no weights for joints h36m17, give --paper-w",
+        ),
         (("--methods", "dlt", "--mode", "window"), "methods dlt have no mode window"),
         (("--mode", "later"), "unknown mode 'later', expected some of causal, window"),
         (("--tick-ms", "500"), "no clip can be judged: clips/slow.npz: 1.50 s of it leave 0 ticks"),

@@ -9,7 +9,7 @@ from dw_core.fusion.paper_warper import PaperWarper
 from dw_core.tensor.heatmaps import decode
 from dw_core.training import scenes
 from dw_core.training.scenes import Source, make_scene, some_views
-from dw_core.training.warper import collate, loss_2d, loss_3d, motion, points, seen
+from dw_core.training.warper import collate, cost, loss_2d, loss_3d, motion, points, seen
 
 J = 17
 MAPS = ("raw", "fused")
@@ -149,6 +149,12 @@ def test_a_warper_that_is_told_nominal_lags_sees_nothing_else(source):
         np.testing.assert_allclose(nominal.scalars[..., k], ratio * measured.scalars[..., k], rtol=1e-4)
     for k in (1, 4):
         np.testing.assert_array_equal(nominal.scalars[..., k], measured.scalars[..., k])
+
+
+def test_what_networks_cost():
+    assert cost(FastWarper(J), 64) == {"parameters": 53_860, "macs_per_view": 905_760}
+    narrow, half = (cost(PaperWarper(J, 4), n)["macs_per_view"] for n in (32, 16))
+    assert narrow == 4 * half > 1e7
 
 
 def test_a_narrow_paper_warper_on_larger_cells_starts_as_the_identity(source):
