@@ -24,7 +24,7 @@ from dw_core.fusion.paper_warper import PaperWarper
 from dw_core.tensor.camera import stack_rig
 from dw_core.tensor.heatmaps import decode, render_gaussians
 from dw_core.tensor.triangulation import triangulate
-from dw_core.training.losses import SIGMA_CELLS, moved_map_loss, position_loss
+from dw_core.training.losses import SIGMA_CELLS, moved_map_loss, overlaps, position_loss
 from dw_core.training.scenes import Scene
 from dw_core.types import Float32Array
 
@@ -38,8 +38,9 @@ Network = FastWarper | PaperWarper
 class Batch:
     """N stale views of some scenes: what the fast Warper sees of them, patches (N, J, 338) and scalars
     (N, J, 5); lag (N,) s as measured, velocity (N, J, 2); the maps fused - raw and raw (N, J, n, n), empty
-    where they are not needed; cells (N, J, 2) as decoded, truth (N, J, 2), weights (N, J) that sum to 1;
-    cells of a map's side, `size`; and the scenes, without their maps, and which of them count in space."""
+    where they are not needed, and the raw ones' `overlaps` (N, J, 4); cells (N, J, 2) as decoded, truth
+    (N, J, 2), weights (N, J) that sum to 1; cells of a map's side, `size`; and the scenes, without their
+    maps, and which of them count in space."""
 
     patches: Tensor
     scalars: Tensor
@@ -47,6 +48,7 @@ class Batch:
     velocity: Tensor
     difference: Tensor
     raw: Tensor
+    overlaps: Tensor
     cells: Tensor
     truth: Tensor
     weight: Tensor
@@ -58,13 +60,14 @@ class Batch:
 @dataclass(frozen=True, eq=False)
 class Seen:
     """One scene as a Warper sees it: patches (N, J, 338) and scalars (N, J, 5), those of its maps `raw` and
-    `fused` (N, J, n, n) that are needed, as 16-bit fractions, and whether its points count in the loss.
-    Without maps it is a twentieth of the scene."""
+    `fused` (N, J, n, n) that are needed, as 16-bit fractions, the raw ones' `overlaps` (N, J, 4), and whether
+    its points count in the loss. Without maps it is a twentieth of the scene."""
 
     scene: Scene
     patches: Float32Array
     scalars: Float32Array
     maps: Mapping[str, npt.NDArray[np.uint16]]
+    overlaps: Float32Array
     in_space: bool
 
 
@@ -76,7 +79,10 @@ def seen(
     told_s = scene.lag_s if lag == "measured" else scene.nominal_s
     patches, scalars = inputs(scene.fused, scene.raw, told_s, scene.velocity)
     kept = {name: messages.to_wire(mean_pooled(np.stack(getattr(scene, name)), pooled)) for name in maps}
-    return Seen(replace(scene, raw=(), fused=()), patches, scalars, kept, in_space)
+    common = np.zeros(0, dtype=np.float32)
+    if "raw" in kept:
+        common = overlaps(torch.from_numpy(messages.from_wire(kept["raw"]))).numpy()
+    return Seen(replace(scene, raw=(), fused=()), patches, scalars, kept, common, in_space)
 
 
 def collate(scenes: Sequence[Seen], maps: Sequence[str] = ()) -> Batch:
@@ -97,6 +103,7 @@ def collate(scenes: Sequence[Seen], maps: Sequence[str] = ()) -> Batch:
         velocity=_joined([one.scene.velocity for one in scenes]),
         difference=fused - raw if len(fused) else fused,
         raw=raw,
+        overlaps=_joined([one.overlaps for one in scenes]),
         cells=_joined([one.scene.cells for one in scenes]),
         truth=_joined([one.scene.truth for one in scenes]),
         weight=_joined(weights),
@@ -133,7 +140,9 @@ def loss_2d(network: Network, batch: Batch, kind: str, move: Tensor, keep: Tenso
         return torch.sum(position_loss(kind, error) * batch.weight)
     height = batch.raw.flatten(2).amax(-1)
     if isinstance(network, FastWarper):
-        return torch.sum(moved_map_loss(batch.raw, move, keep, batch.truth, height) * batch.weight)
+        return torch.sum(
+            moved_map_loss(batch.raw, batch.overlaps, move, keep, batch.truth, height) * batch.weight
+        )
     truth = render_gaussians(batch.truth, batch.size, SIGMA_CELLS, height)
     warped = network(batch.difference, batch.raw)
     return torch.sum(((warped - truth) ** 2).sum((-2, -1)) * batch.weight)

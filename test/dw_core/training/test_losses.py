@@ -3,7 +3,7 @@ import torch
 
 from dw_core.fusion.fast_warper import translate
 from dw_core.tensor.heatmaps import render_gaussians
-from dw_core.training.losses import SIGMA_CELLS, barron, moved_map_loss, position_loss
+from dw_core.training.losses import SIGMA_CELLS, barron, moved_map_loss, overlaps, position_loss
 
 
 def published(x, alpha=-10.0, c=8.0):
@@ -42,7 +42,7 @@ def test_the_loss_of_moved_maps_is_that_of_maps_that_are_drawn():
     keep, height = torch.rand(shape).requires_grad_(), torch.rand(shape)
     drawn = translate(maps, move) * keep[..., None, None]
     expected = ((drawn - render_gaussians(truth, n, SIGMA_CELLS, height)) ** 2).sum((-2, -1))
-    found = moved_map_loss(maps, move, keep, truth, height)
+    found = moved_map_loss(maps, overlaps(maps), move, keep, truth, height)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     gradients = (torch.autograd.grad(loss.sum(), (move, keep)) for loss in (found, expected))
     for mine, theirs in zip(*gradients, strict=True):
