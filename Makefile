@@ -208,7 +208,7 @@ mcc: build $(VENV)/.test-dependencies
 peers: build $(VENV)/.test-dependencies
 	@$(call TRAIN,losses,warper,warper_losses) --joint-set h36m17
 	@cp out/warper_losses/result.json docs/results/warper_losses.json
-	@for peer in warper_no_dt paper_warper; do \
+	@for peer in warper_no_dt paper_warper warper_few; do \
 		$(call TRAIN,warper,$$peer,$$peer); \
 		cp out/$$peer/result.json docs/results/$$peer.json; \
 	done

@@ -161,7 +161,7 @@ def test_the_warper_and_its_peers_are_measured_on_clips_for_tests() -> None:
     assert clips and all(any(f"/{folder}/" in clip for folder in folders) for clip in clips)
     hashes = {
         json.loads((ROOT / f"docs/results/{name}.json").read_text())["data_sha256"]
-        for name in ("warper_h36m17", "warper_no_dt", "paper_warper", "warper_losses")
+        for name in ("warper_h36m17", "warper_losses", *warper_report.PEERS)
     }
     assert len(hashes) == 1, "all of them are trained on the same motion"
 

@@ -21,7 +21,11 @@ METHODS = {
 }
 
 TRAININGS = ("warper_coco17", "warper_h36m17")
-PEERS = {"warper_no_dt": "the same without dt", "paper_warper": "the paper's, narrowed"}
+PEERS = {
+    "warper_no_dt": "the same without dt",
+    "paper_warper": "the paper's, narrowed",
+    "warper_few": "the Warper from as few views",
+}
 
 
 def block_text(result: dict[str, Any]) -> str:
@@ -125,17 +129,19 @@ def _samples(result: dict[str, Any]) -> int:
 
 
 def peers_text(result: dict[str, Any]) -> str:
-    """The root-relative and the absolute error of the Warper and its peers in every run."""
+    """Three errors of the Warper and its peers in every run."""
     chosen = runs(result)
     titles = [f"jitter {run['jitter']:g}, {100 * run['drops']:g} % lost" for run in chosen]
     rows: dict[str, list[str]] = {}
     for run in chosen:
         for entry in entries(result, run):
             if entry["sequence"] == POOLED:
-                errors = (f"{entry[figure]:.1f}" for figure in ("mpjpe_root_mm", "mpjpe_abs_mm"))
+                errors = (
+                    f"{entry[figure]:.1f}" for figure in ("mpjpe_abs_mm", "mpjpe_root_mm", "p_mpjpe_mm")
+                )
                 rows.setdefault(label(entry), [label(entry)]).append(" / ".join(errors))
     command = f"```\n{wrapped(result['command'])}\n```"
-    return f"{command}\n\n{table(['relative / absolute, mm', *titles], list(rows.values()))}"
+    return f"{command}\n\n{table(['absolute / relative / P-MPJPE, mm', *titles], list(rows.values()))}"
 
 
 def _views(entry: dict[str, Any]) -> str:
