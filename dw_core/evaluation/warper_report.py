@@ -90,15 +90,9 @@ def trained_text(results: dict[str, dict[str, Any]]) -> str:
     costs = []
     for name, one in peers.items():
         config = one["config"]
-        what = (
-            config["width"],
-            config.get("pooled", 1),
-            f"{one.get('parameters', same['parameters']) / 1e3:.0f}",
-        )
-        macs = f"{one.get('macs_per_view', same['macs_per_view']) / 1e6:.1f}"
-        costs.append(
-            [name, *map(str, what), macs, f"{one['steps']} of {config['steps']}", str(_samples(one))]
-        )
+        parameters, macs = (one.get(key, same[key]) for key in ("parameters", "macs_per_view"))
+        row = [name, str(config["width"]), str(config.get("pooled", 1)), f"{parameters / 1e3:.0f}"]
+        costs.append([*row, f"{macs / 1e6:.1f}", f"{one['steps']} of {config['steps']}", str(_samples(one))])
     rows = []
     for bins in zip(*(one["bins"] for one in peers.values()), strict=True):
         if bins[0]["views"]:
@@ -108,15 +102,7 @@ def trained_text(results: dict[str, dict[str, Any]]) -> str:
     for name, key, digits in (("all, mean", "cells", 2), ("points in space, mean, mm", "points_mm", 1)):
         errors = [ours[key]["copy"], *(one[key]["warper"] for one in peers.values())]
         rows.append([name, str(ours["views"]), *(_number(error, digits) for error in errors)])
-    titles = [
-        "",
-        "width",
-        "cells pooled",
-        "thousand parameters",
-        "million MAC per view",
-        "steps",
-        "views seen",
-    ]
+    titles = ["", "width", "cells pooled", "1000 parameters", "MMAC per view", "steps", "views seen"]
     header = ["lag, exposures", "views", METHODS["copy"], *peers]
     return f"{table(titles, costs)}\n\nError in the map, cells:\n\n{table(header, rows)}"
 
