@@ -8,7 +8,7 @@ from dw_core.training.run import train_network
 
 def test_every_loss_is_trained_and_goes_on_where_it_was(data, tmp_path, config_file, tiny, capsys):
     out = tmp_path / "out"
-    config_file.write_text(replace(tiny, pool=2, steps=3, validate_every=3).to_json())
+    config_file.write_text(replace(tiny, pool=2, steps=4, validate_every=4, learning_rate=0.03).to_json())
 
     def compared():
         train_network("losses", config_file, None, data, out, resume=True, progress=False)
