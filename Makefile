@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build demo view detector docs gpu rendered warper test colcon clean distclean FORCE
+.PHONY: help build checklist demo view detector docs gpu mcc peers rendered results warper test colcon clean distclean \
+	FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -45,8 +46,12 @@ help:
 	@echo '                 in out/rendered and the documents; goes on where it was; make rendered SCENES="walk_08 jump_01"'
 	@echo '                 takes fewer, and leaves the documents alone'
 	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
-	@echo 'make warper      train the Warpers, and a peer, on motion capture in DW_DATA (half an hour), and docs/warper.md; goes'
-	@echo '                 on where it was'
+	@echo 'make warper      train the Warpers on motion capture in DW_DATA (ten minutes), and docs/warper.md; goes on where it was'
+	@echo 'make mcc         train MCC, a peer of the motion benchmark; goes on where it was'
+	@echo 'make peers       train the Warper with each loss, without dt, and the paper'"'"'s in its place, measure them, and'
+	@echo '                 docs/warper.md (an hour); goes on where it was'
+	@echo 'make results     warper, mcc, peers, docs and rendered: every table and picture of docs/results.md and docs/warper.md'
+	@echo '                 (a night); goes on where it was'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
 	@echo 'make clean       remove what was built, keep the environments, results and downloads'
@@ -116,33 +121,40 @@ DW_DATA ?= ../shared/data
 split = $(shell $(BIN)/python -m dw_core.data.splits config/splits.yaml $(DW_DATA) $(1) 1)
 VARIED = $(addprefix $(DW_DATA)/,cmu_mocap/08/08_03.amc cmu_mocap_bvh/indian/07.bvh cmu_mocap_bvh/martial/05.bvh)
 H36M_RIG := --rig $(DW_DATA)/rigs/h36m_cameras.json
-# The peer that needs training takes part where `make warper` has trained it.
+# The peer that needs training takes part where `make mcc` has trained it.
 MCC = $(addprefix --mcc ,$(wildcard out/mcc/best.safetensors))
 BENCH_VARIED = $(BIN)/dw bench motion --motion $(VARIED) --limit-s 4
+BENCH_PEERS = $(BENCH_VARIED) $(H36M_RIG) --mode causal \
+	--jitter 0,0.25,0.5 --drops 0,0.2 --methods copy,epipolar,warper,warper_no_dt,paper_warper \
+	--warper-no-dt out/warper_no_dt/best.safetensors --paper-warper out/paper_warper/best.safetensors
 
-# Every figure and picture in the documents, made again.
+# $(ONCE) NAME COMMAND: the command without what it prints, unless it was done before `make docs` was interrupted.
+ONCE = once() { test -e out/docs/$$1 || { "$${@:2}" > /dev/null; mkdir -p out/docs; touch out/docs/$$1; }; }; once
+
+# Every figure and picture in the documents, made again; an interrupted run goes on with the benchmark where it was.
 docs: demo
 	@$(BIN)/python -m dw_core.evaluation.demo_report out/demo README.md docs
-	@$(BIN)/dw bench speed --json docs/results/speed.json > /dev/null
-	@$(BIN)/dw bench nodes --json docs/results/nodes.json > /dev/null
+	@$(ONCE) speed $(BIN)/dw bench speed --json docs/results/speed.json
+	@$(ONCE) nodes $(BIN)/dw bench nodes --json docs/results/nodes.json
 	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/speed.json docs/results/nodes.json docs/results.md
-	@$(BIN)/dw bench motion --motion $(call split,test) $(H36M_RIG) --limit-s 8 $(MCC) \
-		--json docs/results/motion.json --plots docs/images > /dev/null
-	@$(BENCH_VARIED) $(H36M_RIG) --tick-ms 5,10,20,40,80 --json docs/results/motion_ticks.json > /dev/null
-	@$(BENCH_VARIED) $(H36M_RIG) --jitter 0,0.1,0.25,0.5 --json docs/results/motion_jitter.json > /dev/null
-	@$(BENCH_VARIED) $(H36M_RIG) --drops 0,0.1,0.2,0.4 --json docs/results/motion_drops.json > /dev/null
-	@$(BENCH_VARIED) $(H36M_RIG) --noise none,gaussian:2,gaussian:5,gaussian:10,detector \
-		--json docs/results/motion_noise.json > /dev/null
-	@$(BENCH_VARIED) --rig config/rigs/ring8_vga.yaml --views 2,3,4,6,8 --json docs/results/motion_views.json > /dev/null
-	@$(BIN)/dw bench models --motion $(call split,test) --tune-on $(call split,train) $(H36M_RIG) --seconds 4 \
-		--json docs/results/models.json > /dev/null
+	@$(ONCE) motion $(BIN)/dw bench motion --motion $(call split,test) $(H36M_RIG) --limit-s 8 $(MCC) \
+		--json docs/results/motion.json --plots docs/images
+	@$(ONCE) motion_ticks $(BENCH_VARIED) $(H36M_RIG) --tick-ms 5,10,20,40,80 --json docs/results/motion_ticks.json
+	@$(ONCE) motion_jitter $(BENCH_VARIED) $(H36M_RIG) --jitter 0,0.1,0.25,0.5 --json docs/results/motion_jitter.json
+	@$(ONCE) motion_drops $(BENCH_VARIED) $(H36M_RIG) --drops 0,0.1,0.2,0.4 --json docs/results/motion_drops.json
+	@$(ONCE) motion_noise $(BENCH_VARIED) $(H36M_RIG) --noise none,gaussian:2,gaussian:5,gaussian:10,detector \
+		--json docs/results/motion_noise.json
+	@$(ONCE) motion_views $(BENCH_VARIED) --rig config/rigs/ring8_vga.yaml --views 2,3,4,6,8 --json docs/results/motion_views.json
+	@$(ONCE) models $(BIN)/dw bench models --motion $(call split,test) --tune-on $(call split,train) $(H36M_RIG) --seconds 4 \
+		--json docs/results/models.json
 	@$(BIN)/python -m dw_core.evaluation.motion_plots docs/images docs/results/motion_*.json
 	@$(BIN)/python -m dw_core.evaluation.motion_report docs/results docs/results.md
-	@$(BIN)/dw bench footage --rig config/rigs/balance_beam.yaml --json docs/results/footage.json > /dev/null
+	@$(ONCE) footage $(BIN)/dw bench footage --rig config/rigs/balance_beam.yaml --json docs/results/footage.json
 	@$(BIN)/python -m dw_core.evaluation.footage_report docs/results/footage.json docs/results.md
 	@$(BIN)/python -m dw_core.data.balance_beam config/rigs/balance_beam.yaml --report docs/results/balance_beam.json
 	@$(BIN)/python -m dw_core.evaluation.balance_beam_report docs/results/balance_beam.json docs/footage.md
 	@$(BIN)/python -m dw_core.safety.example config/separation_monitor.yaml docs/images/separation.png
+	@rm -r out/docs
 
 # Whose images are timed: rooms of three lamps and of one.
 SHOWN := walk_08 uneven_03 jump_01 wash_02
@@ -190,15 +202,36 @@ endif
 	$(BIN)/dw fetch
 	$(BIN)/python -m pytest $(if $(filter jazzy,$(ROS_DISTRO)),test,test/dw_ros)
 
-warper: export DW_DATA := $(abspath $(DW_DATA))
+# $(call TRAIN,NETWORK,CONFIGURATION,FOLDER)
+TRAIN = $(BIN)/dw train $(1) --config config/train/$(2).yaml --data $(DW_DATA) --out out/$(3) --resume
+WARPER_REPORT = $(BIN)/python -m dw_core.evaluation.warper_report docs/results docs/warper.md
 warper: build $(VENV)/.test-dependencies
 	@for joints in coco17 h36m17; do \
-		$(BIN)/dw train warper --config config/train/warper.yaml --joint-set $$joints --out out/warper_$$joints --resume; \
+		$(call TRAIN,warper,warper,warper_$$joints) --joint-set $$joints; \
 		cp out/warper_$$joints/best.safetensors dw_core/fusion/warper_$$joints.safetensors; \
 		cp out/warper_$$joints/result.json docs/results/warper_$$joints.json; \
-		$(BIN)/python -m dw_core.evaluation.warper_report docs/results/warper_$$joints.json docs/warper.md; \
 	done
-	@$(BIN)/dw train mcc --config config/train/mcc.yaml --out out/mcc --resume
+	@$(WARPER_REPORT)
+
+mcc: build $(VENV)/.test-dependencies
+	@$(call TRAIN,mcc,mcc,mcc)
+
+peers: build $(VENV)/.test-dependencies
+	@$(call TRAIN,losses,warper,warper_losses) --joint-set h36m17
+	@cp out/warper_losses/result.json docs/results/warper_losses.json
+	@for peer in warper_no_dt paper_warper warper_few; do \
+		$(call TRAIN,warper,$$peer,$$peer); \
+		cp out/$$peer/result.json docs/results/$$peer.json; \
+	done
+	@$(BENCH_PEERS) --json docs/results/warper_peers.json > /dev/null
+	@$(WARPER_REPORT)
+
+# All of it, in this order: the Warper and MCC are trained before they are measured.
+results:
+	@for goal in warper mcc peers docs rendered; do \
+		test -e out/results/$$goal || { $(MAKE) $$goal; mkdir -p out/results; touch out/results/$$goal; }; \
+	done
+	@rm -r out/results
 
 # torch of requirements/train.txt must be a CUDA build; without one, or without a GPU, it stops and says so.
 gpu: build $(VENV)/.test-dependencies

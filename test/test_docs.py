@@ -37,6 +37,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOOTAGE = ROOT / "docs/footage.md"
 FOOTAGE_BLOCKS = document(json.loads((ROOT / "docs/results/balance_beam.json").read_text()))
 
+WARPER_BLOCKS = warper_report.blocks(ROOT / "docs/results")
 DETECTOR_BLOCKS = detector_report.blocks(json.loads((ROOT / "docs/results/detector.json").read_text()))
 
 
@@ -148,10 +149,21 @@ def test_blocks_show_what_their_files_hold(
     assert block(ROOT / "docs" / document, name) == text(json.loads((ROOT / file).read_text()))
 
 
-@pytest.mark.parametrize("joints", ["coco17", "h36m17"])
-def test_the_model_card_shows_what_the_training_measured(joints: str) -> None:
-    result = json.loads((ROOT / f"docs/results/warper_{joints}.json").read_text())
-    assert block(ROOT / "docs/warper.md", f"warper_{joints}") == warper_report.block_text(result)
+@pytest.mark.parametrize("name", WARPER_BLOCKS)
+def test_the_model_card_shows_what_was_trained_and_measured(name: str) -> None:
+    assert block(ROOT / "docs/warper.md", name) == WARPER_BLOCKS[name]
+
+
+def test_the_warper_and_its_peers_are_measured_on_clips_for_tests() -> None:
+    result = json.loads((ROOT / "docs/results/warper_peers.json").read_text())
+    folders = load_splits(ROOT / "config/splits.yaml").folders["test"]
+    clips = [one["file"] for one in result["sequences"]]
+    assert clips and all(any(f"/{folder}/" in clip for folder in folders) for clip in clips)
+    hashes = {
+        json.loads((ROOT / f"docs/results/{name}.json").read_text())["data_sha256"]
+        for name in ("warper_h36m17", "warper_losses", *warper_report.PEERS)
+    }
+    assert len(hashes) == 1, "all of them are trained on the same motion"
 
 
 def code_blocks(language: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,7 @@ class Method:
     sampling: Sampling
     modes: tuple[Mode, ...]
     what: str
-    needs: Literal["warper", "mcc"] | None = None
+    needs: Literal["warper", "warper_no_dt", "paper_warper", "mcc"] | None = None
 
 
 METHODS = {
@@ -46,6 +46,18 @@ METHODS = {
     "linear": Method("interleaved", ("window",), "plain DLT of pixels between a view's exposures"),
     "epipolar": Method("interleaved", BOTH, "copy, its maps after spatial fusion"),
     "warper": Method("interleaved", BOTH, "the same, the maps after the Warper too", needs="warper"),
+    "warper_no_dt": Method(
+        "interleaved",
+        ("causal",),
+        "the same, but never told the measured lag",
+        needs="warper_no_dt",
+    ),
+    "paper_warper": Method(
+        "interleaved",
+        ("causal",),
+        "the paper's in place of it, which knows no lag",
+        needs="paper_warper",
+    ),
     "tracker": Method("interleaved", BOTH, "the tracker, on the joints of the raw fresh maps"),
     "pipeline": Method("interleaved", BOTH, "all stages as users run them"),
 }
@@ -89,10 +101,11 @@ def estimates(
     mcc: Path | None,
     advance: Callable[[int], None] = lambda ticks: None,
     offsets: JointOffsets | None = None,
+    peers: Mapping[str, Path] | None = None,
 ) -> dict[Key, Array]:
     """Poses (T, J, 3) of every method that is wanted, in the order asked for; those whose weights are missing
-    are left out. `offsets`: of the network, which the pipeline knows. Raises
-    AssetError, ConfigError for weights that cannot be used."""
+    are left out. `offsets`: of the network, which the pipeline knows; `peers`: weights of the Warper's, by
+    method. Raises AssetError, ConfigError for weights that cannot be used."""
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
@@ -104,5 +117,5 @@ def estimates(
                 seen.scene, lag_ticks if smoothed else len(seen.scene), sampling=METHODS[name].sampling
             )
             found |= {(name, "causal"): causal, (name, "window"): window}
-    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, offsets)
+    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, offsets, peers)
     return {key: found[key] for key in wanted if key in found}

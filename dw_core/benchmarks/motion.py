@@ -5,9 +5,9 @@ joints decoded from them; those that are given all views see M times as many.
 
 The JSON has one entry in `results` for every run (tick_ms, noise, views, jitter, drops), method in a mode,
 and sequence, `all` for the clips together: sampling, method, mode, sequence, the run, the figures of
-judging.py, `frames` judged and joints `compared`, coverage, latency_ticks, and the errors by joint in mm;
-what is not known is null. Beside it: protocol, methods, sequences (files, and whether their limbs are
-constant), left_out and why.
+judging.py, `frames` judged and joints `compared`, coverage, latency_ticks, and the errors by joint in mm, in
+the order of `joints`; what is not known is null. Beside it: protocol, methods, joints, sequences (files, and
+whether their limbs are constant), left_out and why.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from dw_core.pipeline import MAX_LAG_S, Mode
 from dw_core.progress import bar
 from dw_core.types import NS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 POOLED = "all"
 JOINT_FIGURES = {"joints_root_mm": "mpjpe_root_mm", "joints_abs_mm": "mpjpe_abs_mm"}
 # A limb whose length varies more is none of a body: the files of Carnegie Mellon's vary by nothing.
@@ -69,6 +69,8 @@ class Settings:
     lag_ms: float = 1e3 * MAX_LAG_S
     seed: int = 0
     warper: Path | None = None
+    warper_no_dt: Path | None = None
+    paper_warper: Path | None = None
     mcc: Path | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +89,12 @@ class Settings:
             raise ConfigError(
                 f"methods {', '.join(self.methods)} have no mode {', '.join(self.modes)}, expected one"
             )
+
+    @property
+    def peers(self) -> dict[str, Path]:
+        """Weights of the Warper's peers, of those that there are, by method."""
+        given = {"warper_no_dt": self.warper_no_dt, "paper_warper": self.paper_warper}
+        return {name: path for name, path in given.items() if path is not None}
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,7 @@ def measure(
                 if "trajectory" not in result:
                     result["trajectory"] = run.entry() | trajectory(names[file], seen, poses)
             result["results"] += list(_entries(judged, run, settings))
+    result["joints"] = list_by_joint(result["results"])
     ran = {entry["method"] for entry in result["results"]}
     result["methods"] = {name: asdict(METHODS[name]) for name in METHODS if name in ran}
     result["without_weights"] = [name for name in settings.methods if METHODS[name].needs and name not in ran]
@@ -179,11 +188,12 @@ def require_weights(motion: Motion, settings: Settings) -> None:
     if settings.methods == tuple(METHODS):
         return
     warper = settings.warper or packaged_weights(motion.joint_set)
-    there = {"warper": warper, "mcc": settings.mcc, None: Path()}
+    there = {"warper": warper, "mcc": settings.mcc, None: Path()} | settings.peers
     for name in settings.methods:
-        if there[METHODS[name].needs] is None:
+        if there.get(METHODS[name].needs) is None:
             raise ConfigError(
-                f"method {name} has no weights for joints {motion.joint_set}, give --{name} FILE"
+                f"method {name} has no weights for joints {motion.joint_set}, "
+                f"give --{name.replace('_', '-')} FILE"
             )
 
 
@@ -233,7 +243,7 @@ def _judged(
     wanted = keys(settings.methods, settings.modes)
     warper = settings.warper or packaged_weights(motion.joint_set)
     offsets = load_offsets("movenet" if run.disturbance.noise == "detector" else "none")
-    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, offsets)
+    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, offsets, settings.peers)
     ticks = judged_range(len(seen.scene), run.tick_ns, run.views, lag)
     return seen, judge(seen.scene, poses, ticks), poses
 
@@ -250,11 +260,16 @@ def _entries(
             entry["sequence"] = sequence
             entry |= run.entry() | values
             entry["latency_ticks"] = latency_ticks(key, run.views, run.lag_ticks(settings.lag_ms))
-            entry |= {
-                to: {joint: round(mm, 3) for joint, mm in joint_figures(clips, key, figure).items()}
-                for to, figure in JOINT_FIGURES.items()
-            }
+            entry |= {to: joint_figures(clips, key, figure) for to, figure in JOINT_FIGURES.items()}
             yield entry
+
+
+def list_by_joint(entries: list[dict[str, Any]]) -> list[str]:
+    """The names of all joints of some results, whose errors by name become lists in their order."""
+    names = list(dict.fromkeys(joint for entry in entries for joint in entry["joints_abs_mm"]))
+    for entry in entries:
+        entry |= {to: [entry[to].get(joint) for joint in names] for to in JOINT_FIGURES}
+    return names
 
 
 def trajectory(name: str, seen: Simulated, poses: dict[Key, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
+from dw_core.evaluation.results import rounded
 
 SUMMARY = "the system on the demo's video, against all views at every frame"
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     source = () if args.source is None else ("--source", str(args.source))
     command = shlex.join(("dw", "bench", "footage", *source, "--rig", str(args.rig)))
     with bar("ticks", len(seen.scene) * (len(rig) + 1), not args.quiet) as advance:
-        result = measure(seen, command, advance)
+        result = rounded(measure(seen, command, advance))
     print(footage_table(result))
     write_json(args, result)
     return 0

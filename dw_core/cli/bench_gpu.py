@@ -7,6 +7,7 @@ import importlib.util
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
 from dw_core.errors import ConfigError
+from dw_core.evaluation.results import rounded
 
 SUMMARY = "time from a new frame to a pose on a GPU, with each Warper and with cameras in step"
 DEFAULT_TICKS = 240
@@ -36,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     command = f"dw bench gpu --device {args.device} --size {args.size} --ticks {args.ticks}"
     command += f" --warper {args.warper}"
     warpers = args.warper.split(",")
-    result = gpu.measure(args.device, args.size, args.ticks, warpers, command, progress=not args.quiet)
+    result = rounded(
+        gpu.measure(args.device, args.size, args.ticks, warpers, command, progress=not args.quiet)
+    )
     print(gpu_report.text(result))
     write_json(args, result)
     return 0

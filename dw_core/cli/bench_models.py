@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dw_core.cli.bench_motion import add_input, command, rig
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
+from dw_core.evaluation.results import rounded
 
 SUMMARY = "motion models of the tracker against simpler ones, on motion capture"
 
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     refuse_early(args)
     noise = Noise(px=args.noise_px, outliers=args.outliers, outlier_px=args.outlier_px, seed=args.seed)
     settings = Settings(tick_ms=args.tick_ms, seconds=args.seconds, lag_ms=args.lag_ms, noise=noise)
-    result = measure(args.motion, args.tune_on, rig(args), settings, command(args), progress=not args.quiet)
+    result = rounded(
+        measure(args.motion, args.tune_on, rig(args), settings, command(args), progress=not args.quiet)
+    )
     print(models_table(result))
     write_json(args, result)
     return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
 from dw_core.errors import ConfigError
+from dw_core.evaluation.results import rounded
 
 if TYPE_CHECKING:
     from dw_core.benchmarks.motion import Settings
@@ -27,6 +28,7 @@ LISTS = (
     ("methods", "METHOD", ALL, "which methods, or all"),
     ("mode", "MODE", "causal,window", "causal: at once; window: later, better"),
 )
+PEERS = ("warper-no-dt", "paper-warper", "mcc")
 T = TypeVar("T")
 
 
@@ -46,7 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("seed", int, 0, "of all that is random"),
     ):
         parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (default {value})")
-    for name, text in (("warper", "the Warper's"), ("mcc", "the network's of method mcc")):
+    for name, text in (
+        ("warper", "the Warper's"),
+        *((name, f"the network's of method {name.replace('-', '_')}") for name in PEERS),
+    ):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"weights: {text}")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="pictures of the errors")
     add_json(parser)
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from dw_core.evaluation.motion_report import motion_table
 
     refuse_early(args)
-    result = measure(args.motion, rig(args), settings(args), command(args), progress=not args.quiet)
+    result = rounded(measure(args.motion, rig(args), settings(args), command(args), progress=not args.quiet))
     print(motion_table(result))
     write_json(args, result)
     if args.plots is not None:
@@ -103,6 +108,8 @@ def settings(args: argparse.Namespace) -> Settings:
         lag_ms=args.lag_ms,
         seed=args.seed,
         warper=args.warper,
+        warper_no_dt=args.warper_no_dt,
+        paper_warper=args.paper_warper,
         mcc=args.mcc,
     )
 

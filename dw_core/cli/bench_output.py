@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from dw_core.errors import ConfigError
+from dw_core.evaluation.results import text
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +35,13 @@ def write_json(args: argparse.Namespace, result: dict[str, Any], option: str = "
     """Write the file of --json, or of another option, if there is one. Raises ConfigError."""
     path = getattr(args, option)
     if path is not None:
-        _write(option, path, json.dumps(result, indent=2) + "\n", "w")
+        _write(option, path, text(result) + "\n", "w")
 
 
-def _write(option: str, path: Path, text: str, mode: str) -> None:
+def _write(option: str, path: Path, content: str, mode: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open(mode) as file:
-            file.write(text)
+            file.write(content)
     except OSError as error:
         raise ConfigError(f"--{option}: {path} cannot be written ({error.strerror})") from error

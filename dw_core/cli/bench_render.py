@@ -11,6 +11,7 @@ from typing import Any
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
 from dw_core.errors import ConfigError
+from dw_core.evaluation.results import rounded
 
 SUMMARY = "processor time of an image of rendered scenes, with and without anti-aliasing"
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             advance(1)
     names = " ".join(str(path) for path in args.scene)
     command = f"dw bench render {names} --frames {args.frames}"
-    result = {"schema_version": 1, "command": command, "scenes": scenes}
+    result = rounded({"schema_version": 1, "command": command, "scenes": scenes})
     print(table(result))
     write_json(args, result)
     return 0

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
+from dw_core.evaluation.results import rounded
 
 SUMMARY = "errors of skeletons and of the 2D network, on images that `dw render` made"
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from dw_core.evaluation.rendered_report import detector_table, plot, plot_detector, rendered_table
 
     refuse_early(args)
-    result = measure(args.footage, args.network, args.lag_ms, command(args), progress=not args.quiet)
+    result = rounded(measure(args.footage, args.network, args.lag_ms, command(args), progress=not args.quiet))
     print(f"{rendered_table(result)}\n\n{detector_table(result)}")
     write_json(args, result)
     if args.plot is not None:

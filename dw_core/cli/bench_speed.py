@@ -7,6 +7,7 @@ from typing import Any
 
 from dw_core.cli.bench_output import add_json, refuse_early, write_json
 from dw_core.errors import ConfigError
+from dw_core.evaluation.results import rounded
 
 SUMMARY = "time of every stage, beside one pass of the 2D network"
 DEFAULT_VIEWS, DEFAULT_TICKS = "2,4,8,16", 240
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     refuse_early(args)
     command = f"dw bench speed --views {args.views} --ticks {args.ticks} --threads {args.threads}"
-    result = speed.measure(views, args.ticks, args.threads, command, progress=not args.quiet)
+    result = rounded(speed.measure(views, args.ticks, args.threads, command, progress=not args.quiet))
     print(table(result))
     write_json(args, result)
     return 0

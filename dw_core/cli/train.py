@@ -11,6 +11,7 @@ from dw_core.errors import ConfigError
 
 TASKS = {
     "warper": "the Warper of the temporal stage",
+    "losses": "the Warper with each loss, with and without the one in space, and compare them",
     "mcc": "MCC, a peer that puts poses between key frames, for `dw bench motion --mcc`",
 }
 
@@ -20,9 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(title="networks", dest="network", metavar="NETWORK", required=True)
     for name, summary in TASKS.items():
         one = tasks.add_parser(name, help=summary, description=f"Train {summary}.")
-        one.add_argument(
-            "--config", type=Path, required=True, metavar="FILE", help=f"as config/train/{name}.yaml"
-        )
+        like = f"as config/train/{'mcc' if name == 'mcc' else 'warper'}.yaml"
+        one.add_argument("--config", type=Path, required=True, metavar="FILE", help=like)
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, weights, log")
         one.add_argument("--joint-set", help="instead of the configuration's, as h36m17")
         one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")

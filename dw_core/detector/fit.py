@@ -119,13 +119,14 @@ def main(words: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     from dw_core.detector.report import plot, text
     from dw_core.detector.run import measure
+    from dw_core.evaluation.results import rounded
 
     try:
         refuse_early(args)
         model, result = measure(args.folders, args.held_out, progress=not args.quiet)
         print(text(result))
         write_json(args, asdict(model))
-        write_json(args, result, "results")
+        write_json(args, rounded(result), "results")
         if args.plot is not None:
             plot(result, args.plot)
     except DwError as error:

@@ -97,12 +97,11 @@ def _colour(method: str) -> Any:
 def _joints(result: dict[str, Any]) -> Any:
     """Bars of the error by joint, both sides together, of some methods in the first run."""
     pooled = [e for e in entries(result, runs(result)[0]) if e["sequence"] == POOLED and label(e) in SHOWN]
-    names = (
-        list(dict.fromkeys(joint.split("_")[-1] for joint in pooled[0]["joints_abs_mm"])) if pooled else []
-    )
+    both = [joint.split("_")[-1] for joint in result["joints"]]
+    names = list(dict.fromkeys(both))
     values = {
         label(entry): [
-            _mean([mm for joint, mm in entry["joints_abs_mm"].items() if joint.split("_")[-1] == name])
+            _mean([mm for one, mm in zip(both, entry["joints_abs_mm"], strict=True) if one == name])
             for name in names
         ]
         for entry in pooled

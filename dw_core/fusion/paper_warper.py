@@ -1,7 +1,8 @@
 """The paper's Warper in torch, with a deformable convolution of its own.
 
 Sources: DenseWarper (ICLR 2026); PoseWarper (Bertasius et al., NeurIPS 2019), whose network it is;
-Dai et al., "Deformable Convolutional Networks", ICCV 2017. 7.878 M parameters for 20 joints.
+Dai et al., "Deformable Convolutional Networks", ICCV 2017. 7.878 M parameters for 20
+joints at its full width.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ class BasicBlock(nn.Module):
 class PaperWarper(nn.Module):
     """Warps a stale raw heatmap to the target time, led by what spatial fusion changed in it."""
 
-    def __init__(self, joints: int) -> None:
+    def __init__(self, joints: int, width: int = WIDTH) -> None:
         super().__init__()
         self.joints = joints
-        widths = (joints,) + (WIDTH,) * BLOCKS
+        widths = (joints,) + (width,) * BLOCKS
         self.blocks = nn.Sequential(*(BasicBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)))
         self.offsets = nn.ModuleList(
-            nn.Conv2d(WIDTH, joints * 2 * TAPS, 3, padding=d, dilation=d, bias=False) for d in DILATIONS
+            nn.Conv2d(width, joints * 2 * TAPS, 3, padding=d, dilation=d, bias=False) for d in DILATIONS
         )
         self.weights = nn.ParameterList(torch.zeros(joints, joints, 3, 3) for _ in DILATIONS)
         self.start_as_identity()

@@ -6,7 +6,7 @@ import torch
 
 from dw_core.errors import AssetError
 from dw_core.fusion.fast_warper import FastWarper
-from dw_core.fusion.paper_warper import PaperWarper
+from dw_core.fusion.paper_warper import WIDTH, PaperWarper
 from dw_core.fusion.weights import WarperWeights
 from dw_core.skeleton import JointSet
 
@@ -30,7 +30,8 @@ def network_of(weights: WarperWeights) -> FastWarper | PaperWarper:
     J = len(weights.joints)
     network: FastWarper | PaperWarper
     if weights.architecture == "paper":
-        network = PaperWarper(J)
+        first = weights.arrays.get("blocks.0.conv1.weight")
+        network = PaperWarper(J, WIDTH if first is None else len(first))
     else:
         network = FastWarper(J, weights.arrays["joint"].shape[-1] if "joint" in weights.arrays else 1)
     state = {name: torch.from_numpy(array.copy()) for name, array in weights.arrays.items()}

@@ -57,7 +57,9 @@ def load_checkpoint(folder: Path, config: TrainingConfig, data: str) -> Checkpoi
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        before, motion = json.loads(content.pop("config")), content.pop("data")
+        # an entry that is younger than the checkpoint had its default
+        before = vars(TrainingConfig(**json.loads(content.pop("config"))))
+        motion = content.pop("data")
         state = Checkpoint(**content)
     except (
         OSError,
@@ -70,11 +72,11 @@ def load_checkpoint(folder: Path, config: TrainingConfig, data: str) -> Checkpoi
     ) as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"{path} cannot be read as a checkpoint: {why}") from error
-    now = json.loads(config.to_json())
-    changed = [name for name in now if name not in FREE and now[name] != before.get(name)]
+    now = vars(config)
+    changed = [name for name in now if name not in FREE and now[name] != before[name]]
     if changed:
         raise ConfigError(
-            f"{path} is of a training with {changed[0]} {before.get(changed[0])}, and it is to go on with "
+            f"{path} is of a training with {changed[0]} {before[changed[0]]}, and it is to go on with "
             f"{now[changed[0]]}: use the same configuration, or another folder"
         )
     if motion != data:

@@ -15,10 +15,11 @@ from dw_core.skeleton import joint_set
 
 Loss = Literal["barron", "l1", "l2", "heatmap"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Lag = Literal["measured", "nominal"]
 
 _POSITIVE = (
-    "width", "cells", "scenes", "every_3d", "steps", "learning_rate", "validation_scenes", "validate_every",
-    "checkpoint_every", "patience",
+    "width", "cells", "pooled", "scenes", "every_3d", "steps", "learning_rate", "validation_scenes",
+    "validate_every", "checkpoint_every", "patience",
 )  # fmt: skip
 
 
@@ -36,7 +37,10 @@ class TrainingConfig:
     splits: str
     cameras: str = ""
     scenes: int = 8
+    pooled: int = 1
+    views: int = 0
     pool: int = 0
+    lag: Lag = "measured"
     loss: Loss = "barron"
     weight_3d: float = 1.0
     every_3d: int = 1
@@ -54,7 +58,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         joint_set(self.joint_set)
         for name, known in (
-            ("architecture", ARCHITECTURES), ("loss", get_args(Loss)), ("precision", get_args(Precision)),
+            ("architecture", ARCHITECTURES), ("lag", get_args(Lag)), ("loss", get_args(Loss)),
+            ("precision", get_args(Precision)),
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ConfigError(
@@ -63,9 +68,18 @@ class TrainingConfig:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"training: {name} is {getattr(self, name)}, expected more than 0")
-        for name in ("pool", "weight_3d", "seed", "workers", "max_minutes"):
+        for name in ("views", "pool", "weight_3d", "seed", "workers", "max_minutes"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"training: {name} is {getattr(self, name)}, expected 0 or more")
+
+        if self.views and self.weight_3d:
+            raise ConfigError("training: the loss in space needs all views: set weight_3d or views to 0")
+        whole = self.architecture == "paper" and self.loss != "heatmap" and self.cells % self.pooled == 0
+        if self.pooled > 1 and not whole:
+            raise ConfigError(
+                f"training: pooled is {self.pooled}, expected 1, or for the paper's network with a loss of "
+                f"positions a divisor of {self.cells} cells"
+            )
 
     def to_json(self) -> str:
         """All entries, for headers and checkpoints."""
@@ -99,6 +113,6 @@ def _typed(path: Path, name: str, kind: str, value: Any) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if (kind == "int" and isinstance(value, int) and number) or (kind == "float" and number):
         return value
-    if kind in ("str", "Loss", "Precision") and isinstance(value, str):
+    if kind in ("str", "Lag", "Loss", "Precision") and isinstance(value, str):
         return value
     raise ConfigError(f"{path}: entry '{name}' is {value!r}, which is no {kind}")

@@ -32,14 +32,21 @@ class Validation:
     regular: Array
 
 
-def make_validation(source: Source, seeds: Sequence[tuple[int, ...]], maps: bool) -> Validation:
-    """The scenes of some seeds, with maps (N, J, n, n) if `maps`."""
+def make_validation(
+    source: Source,
+    seeds: Sequence[tuple[int, ...]],
+    maps: Sequence[str] = (),
+    lag: str = "measured",
+    pooled: int = 1,
+) -> Validation:
+    """The scenes of some seeds, with those maps (N, J, n, n) that are named, and `lag` and `pooled` as of
+    warper.seen."""
     batches, fused, regular = [], [], []
     for start in range(0, len(seeds), SCENES_AT_ONCE):
         scenes = [
             make_scene(source, np.random.default_rng(seed)) for seed in seeds[start : start + SCENES_AT_ONCE]
         ]
-        batches.append(collate([seen(scene, maps) for scene in scenes]))
+        batches.append(collate([seen(scene, maps, lag=lag, pooled=pooled) for scene in scenes], maps))
         fused += [_fused_cells(scene) for scene in scenes]
         regular += [np.full(len(scene.at), scene.regular) for scene in scenes]
     return Validation(tuple(batches), np.concatenate(fused), np.concatenate(regular))
@@ -91,8 +98,10 @@ def _distance(batch: Batch, cells: torch.Tensor) -> Array:
 
 
 def judge(validation: Validation, network: Network, device: torch.device) -> dict[str, Any]:
-    """Mean errors of all methods, cells and mm, and by lag and regularity of the views: ready for JSON."""
+    """Mean errors of all methods, in cells, pixels and mm, and by lag and regularity of the views: ready for
+    JSON."""
     flat, space = errors(validation, network, device)
+    cell_px = np.concatenate([scene.cell_px for batch in validation.batches for scene in batch.scenes])
     lag_ms = 1e3 * torch.cat([batch.lag for batch in validation.batches]).numpy()
     bins = []
     for low, high in LAG_BINS_MS:
@@ -106,6 +115,7 @@ def judge(validation: Validation, network: Network, device: torch.device) -> dic
     return {
         "views": len(lag_ms),
         "cells": {name: _mean(flat[name]) for name in METHODS},
+        "pixels": {name: _mean(flat[name] * cell_px[:, None]) for name in METHODS},
         "median_cells": {name: _median(flat[name]) for name in METHODS},
         "points_mm": {name: _mean(1e3 * values[common]) for name, values in space.items()},
         "median_points_mm": {name: _median(1e3 * values[common]) for name, values in space.items()},

@@ -11,13 +11,15 @@ from typing import Any
 from safetensors import safe_open
 
 from dw_core.data.splits import load_splits
-from dw_core.training import evaluate
+from dw_core.evaluation.results import rounded, text
+from dw_core.training import ablation, evaluate
 from dw_core.training.config import load_config
 from dw_core.training.loop import BEST, train
 from dw_core.training.mcc import MccTask
 from dw_core.training.mcc import text as mcc_text
 from dw_core.training.parallel import ranks
 from dw_core.training.tasks import WarperTask
+from dw_core.training.warper import cost
 
 RESULT = "result.json"
 
@@ -26,7 +28,7 @@ def train_network(
     network: str, config: Path, joints: str | None, data: Path, out: Path, resume: bool, progress: bool
 ) -> None:
     """Train a `warper` or `mcc`, and say how good its best weights are: best.safetensors and result.json in
-    `out`.
+    `out`; or a Warper with each of the `losses`, and say which is how good.
 
     `joints`: name of a joint set instead of the configuration's. Raises DwError for bad input.
     """
@@ -39,19 +41,33 @@ def train_network(
     with ranks() as here:
         show = progress and here.first
         began = time.monotonic()
+        if network == "losses":
+            for compared in ablation.compare_losses(settings, splits, data, out, here, resume, progress):
+                if here.first:
+                    _write(out, {"command": command} | compared)
+            if here.first:
+                print(ablation.text(compared))
+            return
         if network == "mcc":
-            outcome = train(MccTask(settings, splits, data, show), settings, out, here, resume, progress)
+            peer = MccTask(settings, splits, data, show)
+            outcome, known = train(peer, settings, out, here, resume, progress), {}
         else:
-            outcome = train(WarperTask(settings, splits, data, show), settings, out, here, resume, progress)
+            task = WarperTask(settings, splits, data, show)
+            outcome = train(task, settings, out, here, resume, progress)
+            known = cost(task.network.cpu(), settings.cells // settings.pooled)
         if not here.first:
             return
         print(f"{outcome.steps} steps in {(time.monotonic() - began) / 60:.1f} minutes: {outcome.reason}")
         if not (out / BEST).exists():
             print(f"there are no weights yet: the first validation is after {settings.validate_every} steps")
             return
-        result = {"command": command} | _of_header(out / BEST)
-        (out / RESULT).write_text(json.dumps(result, indent=2) + "\n")
+        result = {"command": command} | _of_header(out / BEST) | known
+        _write(out, result)
         print(evaluate.text(result) if network == "warper" else mcc_text(result))
+
+
+def _write(out: Path, result: dict[str, Any]) -> None:
+    (out / RESULT).write_text(text(rounded(result)) + "\n")
 
 
 def _of_header(path: Path) -> dict[str, Any]:

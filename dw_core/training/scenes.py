@@ -9,7 +9,7 @@ T targets, M views, N stale views of all targets, J joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from dw_core.backends.person_crop import PersonCrop
 from dw_core.benchmarks.keypoints import floor_middle
+from dw_core.benchmarks.map_methods import nominal_lags
 from dw_core.data.motion import Motion
 from dw_core.detector.draw import draw
 from dw_core.detector.model import DetectorModel
@@ -52,9 +53,10 @@ class Scene:
     """Seen by the rig at T targets: points (T, J, 3) m of the truth, and of every view's newest map, stale
     or not, pixels (T, M, J, 2), covariance (T, M, J, 2, 2) px^2, confidence (T, M, J).
 
-    Of the N stale views: `at` (N, 2), their targets and views; lag_s (N,); velocity (N, J, 2) cells/s; N raw
-    and N fused maps (J, n, n); cells (N, J, 2) as decoded from raw; truth (N, J, 2) at the target time in the
-    view's cells, and whether it lies in map and image, `inside` (N, J); cell_px (N,), the side of a cell.
+    Of the N stale views: `at` (N, 2), their targets and views; lag_s (N,) as measured and nominal_s (N,) as
+    regular exposures would have it; velocity (N, J, 2) cells/s; N raw and N fused maps (J, n, n); cells
+    (N, J, 2) as decoded from raw; truth (N, J, 2) at the target time in the view's cells, and whether it lies
+    in map and image, `inside` (N, J); cell_px (N,), the side of a cell.
     `regular`: whether the views fire in turn at one interval; `size`: n.
     """
 
@@ -67,6 +69,7 @@ class Scene:
     confidence: Array
     at: Array
     lag_s: Array
+    nominal_s: Array
     velocity: Array
     raw: tuple[Float32Array, ...]
     fused: tuple[Float32Array, ...]
@@ -94,13 +97,23 @@ def make_scene(source: Source, rng: np.random.Generator) -> Scene:
     return scene
 
 
+def some_views(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
+    """A scene with `count` of its stale views at most, chosen at random."""
+    N = len(scene.at)
+    kept = np.sort(rng.permutation(N)[:count])
+    arrays = ("at", "lag_s", "nominal_s", "velocity", "cells", "truth", "inside", "cell_px")
+    less: dict[str, Any] = {name: getattr(scene, name)[kept] for name in arrays}
+    less |= {name: tuple(getattr(scene, name)[k] for k in kept) for name in ("raw", "fused")}
+    return replace(scene, **less)
+
+
 def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
     """One scene; None when too many exposures were dropped for any."""
     existing = source.rigs and rng.random() < 0.25
     real = source.rigs[int(rng.integers(len(source.rigs)))] if existing else random_rig(rng)
     believed = miscalibrated(real, rng)
     regular = bool(rng.random() < REGULAR)
-    stamps_ns, views = _exposures(len(real), regular, rng)
+    stamps_ns, views, tick_s = _exposures(len(real), regular, rng)
     motion = source.clips.pick(rng)
     truth = moving(motion, stamps_ns / NS, floor_middle(real), rng)
     joints = joint_set(motion.joint_set)
@@ -111,11 +124,11 @@ def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
             mine, _seen(source, joints, real, believed, view, stamps_ns[mine], truth[mine], rng), strict=True
         ):
             maps[k] = seen
-    return _collect(real, believed, regular, [one for one in maps if one is not None], truth, rng)
+    return _collect(real, believed, regular, tick_s, [one for one in maps if one is not None], truth, rng)
 
 
-def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Stamps (K,) ns in order, and which view fired (K,)."""
+def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[IntArray, IntArray, float]:
+    """Stamps (K,) ns in order, which view fired (K,), and the nominal tick in s."""
     low, high = np.log(LONGEST_LAG_S)
     tick = float(np.exp(rng.uniform(low, high))) / (views - 1)
     order = rng.permutation(views)
@@ -133,7 +146,7 @@ def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[Int
     # in order of time, and no two exposures at one time
     first = np.sort(np.unique(ns, return_index=True)[1])
     first = first[np.argsort(ns[first], kind="stable")]
-    return ns[first], who[first]
+    return ns[first], who[first], tick
 
 
 def moving(motion: Motion, times_s: Array, middle: Array, rng: np.random.Generator) -> Array:
@@ -189,8 +202,9 @@ def _crops(
 
 
 def _collect(
-    real: Rig, believed: Rig, regular: bool, maps: list[Heatmaps], truth: Array, rng: np.random.Generator
-) -> Scene | None:
+    real: Rig, believed: Rig, regular: bool, tick_s: float, maps: list[Heatmaps], truth: Array,
+    rng: np.random.Generator,
+) -> Scene | None:  # fmt: skip
     """Fill, fusion and velocities of some of the last exposures, each a target; None without one."""
     window, spatial, state = Window(real.names), SpatialFusion(believed), TemporalState()
     last = range(max(len(maps) - 2 * len(real), 1), len(maps))
@@ -202,7 +216,7 @@ def _collect(
             state = remember(state, dense)
             if k in targets and len(dense.views) > 1:
                 fused = spatial.apply(dense)
-                parts.append(_stale(real, state, fused, truth[k], len(sets)))
+                parts.append(_stale(real, state, fused, truth[k], len(sets), tick_s))
                 sets.append(fused)
                 points.append(truth[k])
     if not sets:
@@ -216,7 +230,9 @@ def _collect(
     )  # fmt: skip
 
 
-def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number: int) -> dict[str, Any]:
+def _stale(
+    real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number: int, tick_s: float
+) -> dict[str, Any]:
     """What Scene holds of the stale views of target `number`."""
     stale, lag_s, velocity = stale_views(state, dense)
     cameras = [real[real.index(view.view)] for view in stale]
@@ -227,6 +243,7 @@ def _stale(real: Rig, state: TemporalState, dense: DenseSet, pose: Array, number
     return {
         "at": np.array([(number, real.index(view.view)) for view in stale]),
         "lag_s": lag_s,
+        "nominal_s": nominal_lags(lag_s, tick_s),
         "velocity": velocity,
         "cells": np.stack([_in_cells(view, view.seen.joints.pixels) for view in stale]),
         "truth": truth,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,10 @@ from dw_core.fusion.weights import save_weights
 from dw_core.geometry.camera import Rig
 from dw_core.skeleton import joint_set
 from dw_core.training.clips import load_clips
-from dw_core.training.config import TrainingConfig
+from dw_core.training.config import Loss, TrainingConfig
 from dw_core.training.evaluate import judge, make_validation
 from dw_core.training.loop import VALIDATION, Seed
-from dw_core.training.scenes import Source, make_scene
+from dw_core.training.scenes import Source, make_scene, some_views
 from dw_core.training.warper import (
     Batch,
     Network,
@@ -56,21 +58,34 @@ class WarperTask:
         )
         self.data = clips.sha256
         self._source = Source(clips, detector, rigs, config.cells)
-        self._maps = config.architecture != "fast" or config.loss == "heatmap"
+        self._kept = _maps(config)
         seeds = [(0, VALIDATION, number) for number in range(config.validation_scenes)]
-        self.validation = make_validation(Source(other, detector, rigs, config.cells), seeds, self._maps)
+        judged = () if config.architecture == "fast" else self._kept
+        held_out = Source(other, detector, rigs, config.cells)
+        self.validation = make_validation(held_out, seeds, judged, config.lag, config.pooled)
         self._pool: dict[Seed, Seen] = {}
         self.result: dict[str, Any] = {}
 
+    def with_loss(self, loss: Loss, weight_3d: float) -> WarperTask:
+        """The same from the beginning with another loss, and with the scenes that are there already. The loss
+        `heatmap` needs maps that are kept only by a task that was made for it."""
+        other = copy(self)
+        other.config = replace(self.config, loss=loss, weight_3d=weight_3d)
+        other.network, other.result = _network(other.config), {}
+        return other
+
     def make(self, seeds: list[Seed]) -> Batch:
         """The batch of some scenes; those of a pool are kept, and not made twice by one process."""
-        return collate([self._scene(seed) for seed in seeds])
+        return collate([self._scene(seed) for seed in seeds], _maps(self.config))
 
     def _scene(self, seed: Seed) -> Seen:
         if seed in self._pool:
             return self._pool[seed]
-        made = make_scene(self._source, np.random.default_rng(seed))
-        one = seen(made, self._maps, seed[-1] % self.config.every_3d == 0)
+        rng = np.random.default_rng(seed)
+        made = make_scene(self._source, rng)
+        made = some_views(made, self.config.views or len(made.at), rng)
+        in_space = seed[-1] % self.config.every_3d == 0
+        one = seen(made, self._kept, in_space, self.config.lag, self.config.pooled)
         if self.config.pool:
             self._pool[seed] = one
         return one
@@ -79,7 +94,7 @@ class WarperTask:
         """Loss (one number) in the maps plus `weight_3d` times that in space."""
         batch = on_device(batch, device)
         move, keep = (one.float() for one in motion(self.network, batch))
-        loss = loss_2d(self.network, batch, self.config.loss, move)
+        loss = loss_2d(self.network, batch, self.config.loss, move, keep)
         if self.config.weight_3d:
             # those that count stand for all
             loss = loss + self.config.weight_3d * self.config.every_3d * loss_3d(batch, move, keep)
@@ -104,4 +119,12 @@ class WarperTask:
 def _network(config: TrainingConfig) -> Network:
     torch.manual_seed(config.seed)
     J = len(joint_set(config.joint_set))
-    return FastWarper(J, config.width) if config.architecture == "fast" else PaperWarper(J)
+    network = FastWarper if config.architecture == "fast" else PaperWarper
+    return network(J, config.width)
+
+
+def _maps(config: TrainingConfig) -> tuple[str, ...]:
+    """The maps that a training needs: the fast Warper moves joints, and takes none but for one loss."""
+    if config.architecture == "fast":
+        return ("raw",) if config.loss == "heatmap" else ()
+    return "raw", "fused"

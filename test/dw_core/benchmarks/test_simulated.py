@@ -1,5 +1,6 @@
 """Motion as a simulated network sees it, and the stages on its maps."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,14 +8,14 @@ import pytest
 
 from dw_core.benchmarks import map_methods
 from dw_core.benchmarks.catalogue import estimates
-from dw_core.benchmarks.map_methods import from_maps
+from dw_core.benchmarks.map_methods import from_maps, mean_pooled, nominal_lags
 from dw_core.benchmarks.methods import dlt_full, dlt_interleaved, dlt_nearest, track
 from dw_core.benchmarks.simulated import CELLS, Disturbance, placed, projected, simulated
 from dw_core.data.motion import load_motion
 from dw_core.data.rigs import load_h36m
 from dw_core.errors import ConfigError
 from dw_core.fusion.fast_warper_cpu import parameter_shapes
-from dw_core.fusion.weights import WarperWeights, packaged_weights, save_weights
+from dw_core.fusion.weights import WarperWeights, load_weights, packaged_weights, save_weights
 from dw_core.geometry.camera import project
 from dw_core.geometry.crop import apply_affine
 from dw_core.skeleton import H36M17
@@ -158,6 +159,37 @@ def test_stages_that_change_nothing_are_the_plain_methods(exact, still, monkeypa
     alone = from_maps(exact, {("epipolar", "causal")}, None, 5, quiet)
     assert list(alone) == [("epipolar", "causal")]
     np.testing.assert_allclose(alone["epipolar", "causal"][1:], plain["causal"][1:], atol=1e-9)
+
+
+def test_peers_are_given_what_they_were_trained_with(rig, make_walker, still, tmp_path, monkeypatch):
+    told = []
+
+    def moves_nothing(fused, raw, lag_s, velocity):
+        told.append((lag_s, fused[0].shape, raw[0].shape))
+        return raw
+
+    peer = load_weights(still)
+    trained = json.dumps({"lag": "nominal", "pooled": 2})
+    save_weights(replace(peer, about={"config": trained}), tmp_path / "peer.safetensors")
+    monkeypatch.setattr(map_methods, "open_warper", lambda weights: moves_nothing)
+    wanted = (("warper", "causal"), ("warper_no_dt", "causal"), ("paper_warper", "causal"))
+    peers = {"warper_no_dt": tmp_path / "peer.safetensors"}
+    seen = see(make_walker(1.2), rig, jitter=0.25)
+    found = estimates(seen, wanted, 5, still, None, peers=peers)
+    assert list(found) == list(wanted[:2]), "one has no weights"
+    assert all((fused, raw) == ((17, 32, 32), (17, 32, 32)) for _, fused, raw in told)
+    for lag_s, *_ in told[4:]:
+        assert sorted(lag_s) == pytest.approx([0.02, 0.04, 0.06])
+    np.testing.assert_allclose(
+        found["warper_no_dt", "causal"][10:], found["warper", "causal"][10:], atol=5e-3
+    )
+
+
+def test_nominal_lags_and_larger_cells():
+    np.testing.assert_allclose(nominal_lags(np.array([0.05, 0.013, 0.3]), 0.02), [0.04, 0.02, 0.06])
+    maps = np.arange(32, dtype=np.float32).reshape(2, 4, 4)
+    np.testing.assert_array_equal(mean_pooled(maps, 2)[1], [[18.5, 20.5], [26.5, 28.5]])
+    assert mean_pooled(maps, 1).dtype == np.float32 and (mean_pooled(maps, 1) == maps).all()
 
 
 def test_the_pipeline_gives_what_its_tracker_gives(exact):

@@ -13,7 +13,7 @@ from dw_core.fusion.paper_warper_onnx import (
     paper_warper_session,
     warper_graph,
 )
-from dw_core.fusion.torch_weights import weights_of
+from dw_core.fusion.torch_weights import network_of, weights_of
 from dw_core.skeleton import JointSet
 
 J = 3
@@ -127,3 +127,20 @@ def test_files_that_are_no_warper_are_refused(tmp_path):
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(AssetError, match="has inputs image, expected difference and raw"):
         paper_warper_session(tmp_path / "other.onnx")
+
+
+def test_a_narrow_network_is_known_by_its_weights():
+    torch.manual_seed(1)
+    narrow = PaperWarper(J, 8).eval()
+    for offsets in narrow.offsets:
+        torch.nn.init.normal_(offsets.weight, std=0.1)
+    weights = weights_of(narrow, JOINTS)
+    raw, difference = torch.rand(1, J, 20, 20), 0.3 * torch.randn(1, J, 20, 20)
+    with torch.inference_mode():
+        expected = narrow(difference, raw)
+        torch.testing.assert_close(network_of(weights)(difference, raw), expected)
+    (warped,) = PaperWarperOnnx(weights)(
+        [(raw + difference)[0].numpy()], [raw[0].numpy()], np.zeros(1), np.zeros((1, J, 2))
+    )
+    assert (expected - raw).abs().max() > 0.1
+    np.testing.assert_allclose(warped, expected[0], rtol=0, atol=1e-4)

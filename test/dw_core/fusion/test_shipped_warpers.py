@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import dw_core.fusion
+from dw_core.evaluation.results import rounded
 from dw_core.fusion.fast_warper_cpu import FastWarperCpu
 from dw_core.fusion.warper import TemporalFusion
 from dw_core.fusion.weights import load_weights
 from dw_core.heatmaps.render import render_gaussians
 from dw_core.skeleton import JOINT_SETS
-from dw_core.training.config import load_config
+from dw_core.training.config import TrainingConfig, load_config
 
 ROOT = Path(__file__).parents[3]
 FILES = {name: Path(dw_core.fusion.__file__).with_name(f"warper_{name}.safetensors") for name in JOINT_SETS}
@@ -23,10 +24,11 @@ def test_they_are_of_the_packaged_configuration_and_of_the_documents_result(name
     about = load_weights(FILES[name]).about
     config = load_config(ROOT / "config/train/warper.yaml")
     expected = json.loads(config.to_json()) | {"joint_set": name}
-    assert json.loads(about["config"]) == expected
+    # an entry that is younger than the weights had its default
+    assert json.loads(TrainingConfig(**json.loads(about["config"])).to_json()) == expected
     result = json.loads((ROOT / f"docs/results/warper_{name}.json").read_text())
     assert result["data_sha256"] == about["data_sha256"] and result["steps"] == int(about["steps"])
-    assert json.loads(about["validation"]).items() <= result.items()
+    assert rounded(json.loads(about["validation"])).items() <= result.items()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -35,6 +35,12 @@ def test_a_configuration_reads_back(config_file, tiny):
         ("loss: huber", "loss is 'huber', expected one of barron, l1, l2, heatmap"),
         ("joint_set: hand21", "unknown joint set 'hand21'"),
         ("workers: -1", "workers is -1"),
+        ("lag: none", "lag is 'none', expected one of measured, nominal"),
+        ("views: 2", "the loss in space needs all views: set weight_3d or views to 0"),
+        (
+            "pooled: 2",
+            "pooled is 2, expected 1, or for the paper's network with a loss of positions a divisor of",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, config_file, line, sentence):

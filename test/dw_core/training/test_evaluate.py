@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def validation(clips, exact_detector):
-    return make_validation(Source(clips, exact_detector, [], 64), [(0, 1, k) for k in range(10)], maps=False)
+    return make_validation(Source(clips, exact_detector, [], 64), [(0, 1, k) for k in range(10)])
 
 
 class Perfect(FastWarper):

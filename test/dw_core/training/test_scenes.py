@@ -6,7 +6,7 @@ import pytest
 from dw_core.geometry.camera import project
 from dw_core.geometry.triangulation import dlt
 from dw_core.training import scenes
-from dw_core.training.scenes import Source, make_scene
+from dw_core.training.scenes import Source, make_scene, some_views
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,30 @@ def test_regular_scenes_have_lags_of_whole_ticks(some):
         if scene.regular:
             lags = np.sort(scene.lag_s)
             np.testing.assert_allclose(lags / lags[0], np.round(lags / lags[0]), atol=1e-3)
+
+
+def test_nominal_lags_are_whole_ticks_in_the_order_of_age(some):
+    for scene in some:
+        for target in range(len(scene.points)):
+            mine = scene.at[:, 0] == target
+            nominal, lags = scene.nominal_s[mine], scene.lag_s[mine]
+            tick = nominal.min()
+            np.testing.assert_allclose(np.sort(nominal), tick * np.arange(1, mine.sum() + 1))
+            assert (np.argsort(nominal) == np.argsort(lags, kind="stable")).all()
+        if scene.regular and len(scene.lag_s) == len(scene.points) * (len(scene.rig) - 1):
+            assert (scene.lag_s > scene.nominal_s - 1e-6).all(), "what was lost makes views older"
+    assert any(np.abs(scene.lag_s - scene.nominal_s).max() > 1e-3 for scene in some if not scene.regular)
+
+
+def test_some_views_are_those_of_the_scene(source):
+    (scene,) = made(source, 1)
+    less = some_views(scene, 3, np.random.default_rng(0))
+    kept = [int(np.flatnonzero((scene.at == one).all(1))[0]) for one in less.at]
+    assert len(set(kept)) == 3 and less.size == scene.size and less.points is scene.points
+    for name in ("lag_s", "nominal_s", "velocity", "cells", "truth", "inside", "cell_px"):
+        np.testing.assert_array_equal(getattr(less, name), getattr(scene, name)[kept])
+    for name in ("raw", "fused"):
+        assert all(one is getattr(scene, name)[k] for one, k in zip(getattr(less, name), kept, strict=True))
 
 
 def test_the_truth_is_the_pose_at_the_target_time_in_the_views_cells(source, exact):
