@@ -7,6 +7,7 @@ Shapes: M views, J joints, h w heatmap cells.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -100,11 +101,17 @@ class DenseView:
     """One view's part of a dense set: what it saw, and its map (J, h, w) as fused or warped so far.
 
     `seen`: its heatmaps at their own time; `tensor`: their estimate for the target time of the set. For
-    the view that fired at the target time both are the same.
+    the view that fired at the target time both are the same. `estimate` is that map, or makes it when it is
+    first asked for, which may be never: the tracker takes the maps that were seen.
     """
 
     seen: Heatmaps
-    tensor: Float32Array
+    estimate: Float32Array | Callable[[], Float32Array]
+
+    @cached_property
+    def tensor(self) -> Float32Array:
+        """The map (J, h, w) as fused or warped so far."""
+        return self.estimate() if callable(self.estimate) else self.estimate
 
     @property
     def view(self) -> str:
@@ -126,7 +133,7 @@ class DenseView:
     @property
     def joints(self) -> Skeleton2D:
         """The joints of `tensor`."""
-        same = self.tensor is self.seen.tensor
+        same = self.estimate is self.seen.tensor
         return self.seen.joints if same else replace(self.seen, tensor=self.tensor).joints
 
 

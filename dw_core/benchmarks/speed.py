@@ -182,7 +182,7 @@ class Scene:
         heatmaps = rendered(camera, walker(shot.stamp_ns / NS), crop, CELLS, shot.stamp_ns)
         self._seen[camera.name] = run("decode", lambda: heatmaps.joints)
         (filled,) = run("window", self._window.push, heatmaps)
-        fused = run("spatial sampled_view", self._spatial.apply, filled)
+        fused = run("spatial sampled_view", fused_maps, self._spatial, filled)
         warped = run("temporal (fast Warper)", self._temporal.apply, fused)
         skeletons = run("triangulation (tracker)", self._triangulation.apply, warped)
         self._skeleton = skeletons[-1] if skeletons else None
@@ -190,8 +190,8 @@ class Scene:
         for total, parts in ((TOTAL, AFTER_NETWORK), (PIPELINE_TOTAL, PIPELINE)):
             self.watch.ms[total].append(sum(self.watch.ms[name][-1] for name in parts))
         # beside the path above, on the same maps
-        run("spatial sampled_view, every crop new", self._anew.apply, with_new_crops(filled))
-        run("spatial all_views", self._all_views.apply, filled)
+        run("spatial sampled_view, every crop new", fused_maps, self._anew, with_new_crops(filled))
+        run("spatial all_views", fused_maps, self._all_views, filled)
 
     def _infer(self, camera: Camera, stamp_ns: int) -> Crop:
         """As the heatmap node does it, but for what the network then sees."""
@@ -205,6 +205,14 @@ class Scene:
         pixels = sample_crop(image, crop, self.network.input_size, BIAS_PX)[None]
         self.watch.run(PASS, self.network.infer_crops, pixels)
         return crop
+
+
+def fused_maps(fusion: SpatialFusion, dense: DenseSet) -> DenseSet:
+    """The set after spatial fusion, with all maps that nobody may have asked for."""
+    fused = fusion.apply(dense)
+    for view in fused.views:
+        _ = view.tensor
+    return fused
 
 
 def with_new_crops(dense: DenseSet) -> DenseSet:
@@ -304,7 +312,7 @@ def plain_and_pencil(repeats: int, progress: bool) -> dict[str, Any]:
         for number in range(repeats + 1):
             views = tuple(_dense_view(camera, walker(0.01 * number)) for camera in rig)
             fresh = views[number % len(rig)]
-            watch.run("pencil", fusion.apply, DenseSet(0, fresh.view, views, Stage.FILLED))
+            watch.run("pencil", fused_maps, fusion, DenseSet(0, fresh.view, views, Stage.FILLED))
             if number == 0:  # the first allocates
                 watch = Stopwatch()
                 continue

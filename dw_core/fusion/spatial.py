@@ -130,7 +130,8 @@ class SpatialFusion:
         return self._maxima.geometry.rebuilt
 
     def apply(self, dense: DenseSet) -> DenseSet:
-        """The set with every view's `tensor` (J, n, n) fused from the views' `raw`; stage SPATIAL.
+        """The set with every view's `tensor` (J, n, n) fused from the views' `raw`, in `sampled_view` when it
+        is first asked for; stage SPATIAL.
 
         A set without its fresh view passes through `sampled_view` unchanged.
         Raises ConfigError when maps are not square or differ in shape, CalibrationError for an unknown view.
@@ -144,9 +145,12 @@ class SpatialFusion:
         if fresh is None:
             return dense.views
         return tuple(
-            view if view is fresh else replace(view, tensor=self._mix(view.raw, self._maxima.of(view, fresh)))
+            view if view is fresh else DenseView(view.seen, partial(self._led, view, fresh))
             for view in dense.views
         )
+
+    def _led(self, view: DenseView, fresh: DenseView) -> Float32Array:
+        return self._mix(view.raw, self._maxima.of(view, fresh))
 
     def _all_views(self, dense: DenseSet) -> tuple[DenseView, ...]:
         fused = []
@@ -159,7 +163,7 @@ class SpatialFusion:
                         (target.crop, source.crop, source.raw),
                         partial(self._maxima.of, target, source),
                     )
-            fused.append(replace(target, tensor=self._mix(target.raw, total / len(dense.views))))
+            fused.append(DenseView(target.seen, self._mix(target.raw, total / len(dense.views))))
         return tuple(fused)
 
     def _mix(self, own: Float32Array, other: Float32Array) -> Float32Array:

@@ -79,7 +79,7 @@ class TemporalFusion:
                 f"the heatmaps have {stale[0].raw.shape[0]}"
             )
         warped = self._warper([v.tensor for v in stale], [v.raw for v in stale], lag_s, velocity)
-        done = {view.view: replace(view, tensor=tensor) for view, tensor in zip(stale, warped, strict=True)}
+        done = {view.view: DenseView(view.seen, tensor) for view, tensor in zip(stale, warped, strict=True)}
         return replace(dense, views=tuple(done.get(v.view, v) for v in dense.views), stage=Stage.TEMPORAL)
 
 

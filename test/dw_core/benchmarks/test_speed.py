@@ -15,6 +15,8 @@ import pytest
 from dw_core.benchmarks import speed
 from dw_core.geometry.camera import project
 
+# Figures are written with six digits; a quotient of two of them is off by three times half of the last.
+WRITTEN = 1.5e-5
 RATIOS = {
     "after_network_over_movenet_m4",
     "window_to_skeleton_over_movenet_m4",
@@ -64,10 +66,10 @@ def test_every_stage_was_timed_on_a_person_who_was_followed(short: tuple[dict[st
         for stage in stages.values():
             assert 0 < stage["median_ms"] <= stage["p95_ms"] and stage["per_second"] > 0
             expected = stage["median_ms"] / stages[speed.PASS]["median_ms"]
-            assert stage["over_network_pass"] == pytest.approx(expected)
+            assert stage["over_network_pass"] == pytest.approx(expected, rel=WRITTEN)
         # two ticks: the medians are means, and means add up
         parts = sum(stages[name]["median_ms"] for name in speed.AFTER_NETWORK)
-        assert stages[speed.TOTAL]["median_ms"] == pytest.approx(parts)
+        assert stages[speed.TOTAL]["median_ms"] == pytest.approx(parts, rel=WRITTEN)
 
 
 def test_ratios_are_the_quotients_of_the_figures_beside_them(short: tuple[dict[str, Any], str]) -> None:
@@ -83,7 +85,7 @@ def test_ratios_are_the_quotients_of_the_figures_beside_them(short: tuple[dict[s
     for name, times in result["other_networks"].items():
         expected[f"after_network_m4_over {name}"] = total["median_ms"] / times["median_ms"]
     assert len(result["other_networks"]) == 3
-    assert {name: ratios[name] for name in expected} == pytest.approx(expected)
+    assert {name: ratios[name] for name in expected} == pytest.approx(expected, rel=WRITTEN)
     assert set(ratios) == RATIOS | set(expected)
     assert ratios["cost_m16_over_m4"] is None, "16 views did not run"
 

@@ -28,7 +28,7 @@ from dw_core.tensor.runtime import (
     paper_warp,
     prepared,
 )
-from dw_core.types import Heatmaps
+from dw_core.types import DenseView, Heatmaps
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ def rounding(rig, filled):
 
 def with_fused(dense, fused):
     """The set after the spatial stage, with another run time's fused maps."""
-    views = (v if v.view == dense.fresh else replace(v, tensor=fused[v.view]) for v in dense.views)
+    views = (v if v.view == dense.fresh else DenseView(v.seen, fused[v.view]) for v in dense.views)
     return replace(dense, views=tuple(views))
 
 
