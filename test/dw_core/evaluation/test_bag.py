@@ -47,6 +47,7 @@ def make_run(rig: Rig, person: Array) -> MakeRun:
         return Run(
             rig, "coco17", schedule, observations, stamps,
             received_ns=stamps + 5 * MS, published_ns=stamps + 30 * MS, bag_ns=stamps + 32 * MS,
+            busy_ns=np.full(TICKS, 20 * MS),
             positions=walked + off, velocities=np.broadcast_to(SPEED + faster, walked.shape),
             inferred_ns=stamps + 20 * MS, fused_ns=stamps + 26 * MS,
             truth={int(ns): np.stack((beside, joints)) for ns, joints in zip(stamps, walked, strict=True)},

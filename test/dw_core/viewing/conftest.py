@@ -51,7 +51,7 @@ class Graph:
 
     def stamps(self, stamp_ns: int) -> Any:
         later = {stage: self.time(stamp_ns + ms * 1_000_000) for stage, ms in LATENCY_MS.items()}
-        return self.make("LatencyStamps", exposure=self.time(stamp_ns), **later)
+        return self.make("LatencyStamps", exposure=self.time(stamp_ns), busy_ns=9_000_000, **later)
 
     def latched(self) -> list[tuple[str, int, Any]]:
         definition = self.make(
