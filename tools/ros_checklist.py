@@ -45,7 +45,7 @@ class Check:
 
 
 CHECKS = (
-    Check("is everything here", "dw doctor", r"ROS 2.*"),
+    Check("is everything here", "dw doctor", r"ok +ROS .*"),
     Check("one process", "dw up --duration-s 10", r"\d+ nodes are active"),
     Check("a process per node", "dw up --composition isolated --rate-hz 5 --duration-s 25",
           r"\d+ nodes are active"),
@@ -62,15 +62,17 @@ CHECKS = (
     Check("a bag that was cut", "head -c 3000000 run/run_0.mcap > cut.mcap && dw eval bag cut.mcap",
           r".*warning.*"),
     Check("a viewer's file of a bag", "dw view run --save run.rrd && du -k run.rrd", r"\d+\s+run\.rrd"),
-    Check("a node is killed", "pkill -9 -f '__ns:=/dw/cam02 .*heatmap|heatmap.*__ns:=/dw/cam02'; sleep 12; "
-          "dw top --once --namespace dw/cam02", r".*cam02/heatmap .*OK.*|.*OK.*cam02/heatmap.*",
+    Check("a node is killed", "pkill -9 -f '[h]eatmap.*/dw/cam02'; sleep 12; "
+          "dw top --once --namespace dw/cam02", r".*cam02/heatmap +OK .*",
           beside="dw up --composition isolated --rate-hz 5"),
     Check("no such rig", "dw up --rig nowhere", r"dw: rig 'nowhere'.*", 2),
     Check("topics of ROS4HRI without hri_msgs", "dw up --hri", r"dw: hri_msgs.*", 2),
-    Check("a robot of which nothing is known", "dw-separation-monitor", r"dw: .*", 2),
-    Check("what ROS adds, one process", "dw demo --out composed", r".*waiting and transport.*"),
-    Check("what ROS adds, a process per node", "dw demo --composition isolated --rate-hz 5 --out isolated",
+    Check("a robot of which nothing is known", "python -m dw_ros.nodes.separation_monitor", r"dw: .*", 2),
+    Check("what ROS adds, one process, 60 exposures a second", "dw demo --out composed",
           r".*waiting and transport.*"),
+    Check("40 exposures a second", "dw demo --rate-hz 10 --out slower", r".*waiting and transport.*"),
+    Check("a process per node, 20 exposures a second",
+          "dw demo --composition isolated --rate-hz 5 --out isolated", r".*waiting and transport.*"),
 )  # fmt: skip
 
 
