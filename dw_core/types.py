@@ -150,6 +150,12 @@ class DenseSet:
     stage: Stage
     stamps: StageStamps = field(default_factory=StageStamps)
 
+    def computed(self) -> DenseSet:
+        """The same, with all maps made that nobody had asked for yet."""
+        for view in self.views:
+            _ = view.tensor
+        return self
+
 
 class TrackingState(IntEnum):
     """What a skeleton is worth."""

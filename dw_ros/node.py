@@ -293,8 +293,17 @@ def run(make_nodes: Callable[[Bus], Sequence[DwNode]], args: Sequence[str] | Non
         rclpy.try_shutdown()
 
 
+def transport_profile() -> dict[str, str]:
+    """Environment that makes Fast DDS read config/fastdds.xml; nothing where the user has named a file."""
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # new and old
+    if any(name in os.environ for name in names):
+        return {}
+    return dict.fromkeys(names, str(graph.share_file("config/fastdds.xml")))
+
+
 def _initialise(args: list[str]) -> None:
     """rclpy.init; what rcl cannot parse (a parameter file, a remapping) becomes a ConfigError."""
+    os.environ.update(transport_profile())
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:

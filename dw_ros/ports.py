@@ -301,13 +301,18 @@ class Outlet(Generic[T]):
     @property
     def wanted(self) -> bool:
         """Whether anybody would receive a value now."""
-        return bool(self._inlets) or self._latched or self._publisher.get_subscription_count() > 0
+        return bool(self._inlets) or self.heard
+
+    @property
+    def heard(self) -> bool:
+        """Whether a value would be published now, for other processes."""
+        return self._latched or self._publisher.get_subscription_count() > 0
 
     def send(self, value: T) -> None:
         # This process first: the way to the skeleton must not wait for messages to be written.
         for inlet in self._inlets:
             inlet.deliver(value)
-        if self._latched or self._publisher.get_subscription_count() > 0:
+        if self.heard:
             self._publisher.publish(self._codec.to_message(value))
 
 

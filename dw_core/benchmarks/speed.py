@@ -208,11 +208,8 @@ class Scene:
 
 
 def fused_maps(fusion: SpatialFusion, dense: DenseSet) -> DenseSet:
-    """The set after spatial fusion, with all maps that nobody may have asked for."""
-    fused = fusion.apply(dense)
-    for view in fused.views:
-        _ = view.tensor
-    return fused
+    """The set after spatial fusion, whether or not somebody asks for its maps."""
+    return fusion.apply(dense).computed()
 
 
 def with_new_crops(dense: DenseSet) -> DenseSet:

@@ -111,6 +111,8 @@ class SpatialFusionNode(ManagedNode):
         for dense in due:
             began = self.now_ns()
             fused = self._fusion.apply(dense)
+            if self._out.heard:
+                fused = fused.computed()
             busy = fused.stamps.busy + self.now_ns() - began
             self._out.send(replace(fused, stamps=replace(fused.stamps, busy=busy)))
 

@@ -13,7 +13,7 @@ from dw_core.errors import AssetError, ConfigError
 from dw_ros import graph
 from dw_ros.graph import GraphOptions
 from dw_ros.managed import ManagedNode
-from dw_ros.node import DwNode
+from dw_ros.node import DwNode, transport_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = ("cam01", "cam02", "cam03", "cam04")
@@ -143,3 +143,14 @@ def test_missing_footage_says_what_fetches_it(monkeypatch: pytest.MonkeyPatch, t
 def test_a_missing_parameter_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"nothing\.yaml does not exist"):
         graph.parameter_file(GraphOptions(parameters="nothing.yaml"))
+
+
+def test_fast_dds_reads_the_projects_profile_unless_the_user_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    profile = transport_profile()
+    assert set(profile) == names
+    assert "segment_size" in Path(profile["FASTDDS_DEFAULT_PROFILES_FILE"]).read_text()
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "mine.xml")
+    assert transport_profile() == {}
