@@ -63,7 +63,8 @@ CHECKS = (
           r".*warning.*"),
     Check("a viewer's file of a bag", "dw view run --save run.rrd && du -k run.rrd", r"\d+\s+run\.rrd"),
     Check("a node is killed", "pkill -9 -f '[h]eatmap.*/dw/cam02' && sleep 5; "
-          "until dw top --once --namespace dw/cam02 | grep 'heatmap *OK'; do sleep 1; done", r".*cam02/heatmap +OK .*",
+          "until dw top --once --namespace dw/cam02 | grep 'heatmap *OK'; do sleep 1; done",
+          r".*cam02/heatmap +OK .*",
           beside="dw up --composition isolated --rate-hz 5"),
     Check("no such rig", "dw up --rig nowhere", r"dw: rig 'nowhere'.*", 2),
     Check("topics of ROS4HRI without hri_msgs", "dw up --hri", r"dw: hri_msgs.*", 2),
