@@ -120,7 +120,7 @@ def tried(check: Check, folder: Path, environ: dict[str, str]) -> dict[str, Any]
         "command": check.command,
         "beside": check.beside,
         "code": done.returncode,
-        "seen": re.sub(r"^\[INFO\] \[[\d.]+\] ", "", seen),
+        "seen": re.sub(r"^\[INFO\] \[[\d.]+\] ", "", seen).replace(sys.prefix, ".venv"),
         "holds": bool(found) and done.returncode == check.code,
     }
 
