@@ -150,6 +150,8 @@ def test_diagnostics_tell_model_latency_views_and_tracking(live: Live) -> None:
         float(triangulation[f"latency_{one}_p50_ms"]) for one in ("image", "inference", "fusion", "tracking")
     ]
     assert 0 < sum(stages) < 2 * float(triangulation["latency_total_p95_ms"])
+    waiting, total = (float(triangulation[f"latency_{one}_p50_ms"]) for one in ("waiting", "total"))
+    assert 0 < waiting < total, "the stages computed for some of the time, not for all of it"
     assert triangulation["tracking_state"] == "tracked"
     heatmap = values(live, "cam02/heatmap")
     assert heatmap["execution_provider"] == "CPUExecutionProvider" and "movenet" in heatmap["model"]

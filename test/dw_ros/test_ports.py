@@ -235,3 +235,16 @@ def test_what_is_dropped_is_not_waited_for(node: Node, bus: Bus) -> None:
     assert not bus.pending.wait_idle(0.01) and bus.pending.dropped == 2
     go.set()
     assert bus.pending.wait_idle(10)
+
+
+def test_a_value_goes_on_in_its_process_before_it_is_published(
+    node: Node, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    outlet = Outlet(node, bus, "words", CODEC, qos.LATCHED, latched=True)
+    Inlet(
+        node, bus, "words", CODEC, qos.LATCHED, Queue(node, "words", lambda _: order.append("here"), None, 1)
+    )
+    monkeypatch.setattr(outlet._publisher, "publish", lambda _: order.append("published"))
+    outlet.send(String(data="a"))
+    assert order == ["here", "published"]

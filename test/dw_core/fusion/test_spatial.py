@@ -73,6 +73,18 @@ def test_true_joints_lie_on_the_maximum(rig, person):
     assert at_truth.min() > 0.7
 
 
+def test_a_map_that_nobody_asks_for_is_not_made(rig, person, monkeypatch):
+    """The tracker asks for the joints of the view that fired; `computed` asks for everything, once."""
+    made = []
+    mix = SpatialFusion._mix
+    monkeypatch.setattr(SpatialFusion, "_mix", lambda *args: made.append(args) or mix(*args))
+    views = [see(camera, person) for camera in rig]
+    fused = SpatialFusion(rig).apply(dense(views, views[1].view))
+    assert np.isfinite(fused.views[1].joints.pixels).all() and not made
+    assert fused.computed() is fused.computed()
+    assert len(made) == len(views) - 1
+
+
 def test_sampled_view_corrects_a_stale_peak_towards_the_fresh_views_line(rig, person):
     moved = person + (0.05, 0.02, 0.06)
     stale, fresh = see(rig[0], person, sigma=3.0), see(rig[1], moved, sigma=3.0)
