@@ -24,6 +24,8 @@ from dw_core.data import messages
 from dw_ros import msg, qos
 
 VIEWS = ("cam01", "cam02", "cam03", "cam04")
+# Thirteen processes that start together compete with their own first skeletons: rates are judged after them.
+SKELETONS_OF_THE_START = 30
 SKELETONS_WANTED = 60
 LIMIT_S = 60.0
 # Tests prove the wiring, `dw demo` the speed: a shared machine must not make them fail. `isolated` is
@@ -108,7 +110,7 @@ def heard(request: pytest.FixtureRequest, start: Callable[..., Any]) -> Iterator
     ]
     command = start("up", *arguments)
     try:
-        spin(executor, lambda: len(tracked(heard)) >= SKELETONS_WANTED, command)
+        spin(executor, lambda: len(tracked(heard)) >= SKELETONS_OF_THE_START + SKELETONS_WANTED, command)
         subscribe_late(node, heard, namespace)
         spin(
             executor,
@@ -145,7 +147,7 @@ def tracked(heard: Heard) -> list[msg.Skeleton3DArray]:
 def test_one_skeleton_per_tick_at_the_rate_of_all_cameras_together(
     heard: Heard, request: pytest.FixtureRequest
 ) -> None:
-    stamps = np.array([messages.time_ns(one.header.stamp) for one in tracked(heard)])
+    stamps = np.array([messages.time_ns(one.header.stamp) for one in tracked(heard)[SKELETONS_OF_THE_START:]])
     rate = RATES_HZ["composed" if "composed" in request.node.name else "isolated"]
     tick_ns = 1e9 / rate / len(VIEWS)
     gaps = np.diff(stamps)
