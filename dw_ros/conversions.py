@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,7 +32,6 @@ from dw_core.types import (
     JpegFrame,
     Skeleton2D,
     Skeleton3D,
-    Stage,
     StageStamps,
 )
 from dw_core.viewing.shapes import body_frame
@@ -62,7 +62,10 @@ def _floats(values: npt.NDArray[Any]) -> array[float]:
 def tensor_to_message(maps: npt.NDArray[np.float32]) -> msg.Tensor:
     """Maps in [0, 1], as 16-bit fractions."""
     wire = messages.to_wire(maps)
-    return msg.Tensor(dtype=wire.dtype.name, shape=array("I", wire.shape), data=wire.tobytes())
+    # Bytes would be copied once more, into such an array.
+    data = array("B")
+    data.frombytes(wire.ravel().view(np.uint8).data)
+    return msg.Tensor(dtype=wire.dtype.name, shape=array("I", wire.shape), data=data)
 
 
 def _stamps_to_message(exposure_ns: int, stamps: StageStamps) -> msg.LatencyStamps:
@@ -243,14 +246,27 @@ def _heatmaps_to_message(value: Heatmaps) -> msg.Heatmaps:
     )
 
 
-def dense_codec(joints: JointSet) -> Codec[DenseSet]:
-    """Dense sets of one joint set. After the temporal stage nobody needs the raw maps: they stay home."""
-    return _of_joint_set(joints, msg.DenseHeatmaps, _dense_to_message, messages.dense_set)
+def dense_codec(joints: JointSet, raw: bool = False) -> Codec[DenseSet]:
+    """Dense sets of one joint set, with the maps as seen (`raw`), which nobody but a Warper needs, or
+    without, which is half as much."""
+    to_message, from_message = partial(_dense_to_message, raw), partial(messages.dense_set, raw=raw)
+    return _of_joint_set(joints, msg.DenseHeatmaps, to_message, from_message)
 
 
-def _dense_to_message(value: DenseSet) -> msg.DenseHeatmaps:
+def fresh_codec(joints: JointSet) -> Codec[DenseSet]:
+    """Dense sets of one joint set of which only the view is sent that fired at the target time."""
+    dense = dense_codec(joints)
+
+    def to_message(value: DenseSet) -> msg.DenseHeatmaps:
+        fresh = tuple(view for view in value.views if view.view == value.fresh)
+        return dense.to_message(replace(value, views=fresh))
+
+    return Codec(dense.message, to_message, dense.from_message)
+
+
+def _dense_to_message(with_raw: bool, value: DenseSet) -> msg.DenseHeatmaps:
     maps = np.stack([view.tensor for view in value.views])
-    raw = np.stack([view.raw for view in value.views]) if value.stage < Stage.TEMPORAL else maps[:0]
+    raw = np.stack([view.raw for view in value.views]) if with_raw else maps[:0]
     return msg.DenseHeatmaps(
         header=header(value.target_ns, optical_frame(value.fresh)),
         stage=int(value.stage),

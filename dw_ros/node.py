@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, TypeVar
 
-import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
@@ -30,6 +29,7 @@ from dw_core.geometry.camera import Rig
 from dw_ros import graph
 from dw_ros.parameters import Parameter, declare
 from dw_ros.ports import Bus, Codec, Gate, Inlet, Outlet, Queue
+from dw_ros.tuning import tune_process
 
 T = TypeVar("T")
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -139,11 +139,13 @@ class DwNode(Node):
         worker: str = "",
         queue: int = 1,
         gated: bool = True,
-    ) -> None:
+        on_demand: bool = False,
+    ) -> Inlet[T]:
         """Call back with every value of a topic, through a queue. What is said only once (latched) is not
         gated: it has to be heard in whatever state the node is."""
         name = topic.removeprefix(f"{PurePosixPath(self.get_namespace()).parent}/")
-        Inlet(self, self.bus, topic, codec, qos, self.queue(name, callback, worker, queue, gated))
+        waiting = self.queue(name, callback, worker, queue, gated)
+        return Inlet(self, self.bus, topic, codec, qos, waiting, on_demand)
 
     def outlet(self, topic: str, codec: Codec[T], qos: QoSProfile, latched: bool = False) -> Outlet[T]:
         return Outlet(self, self.bus, topic, codec, qos, latched)
@@ -279,7 +281,7 @@ def _process_age_s() -> float | None:
 def run(make_nodes: Callable[[Bus], Sequence[DwNode]], args: Sequence[str] | None = None) -> int:
     """Run nodes until SIGINT or SIGTERM; the exit code. Bad input is one sentence and code 2."""
     stop = threading.Event()
-    cv2.setNumThreads(1)  # for the same reason as in dw_ros/__init__.py
+    tune_process()
     # Our own handlers: rclpy's would shut the context down under the worker threads.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

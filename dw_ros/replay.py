@@ -19,7 +19,7 @@ from dw_core.errors import EXIT_BAD_INPUT, ConfigError, DwError
 from dw_ros import graph, qos
 from dw_ros.graph import GraphOptions, NodeSpec
 from dw_ros.node import DwNode, run
-from dw_ros.nodes.composed import SWITCH_INTERVAL_S, make_nodes
+from dw_ros.nodes.composed import make_nodes
 from dw_ros.nodes.player import Played, PlayerNode
 from dw_ros.ports import Bus
 
@@ -122,7 +122,6 @@ def _replayed(spec: NodeSpec, replay: Replay) -> dict[str, str | int]:
 def play(options: ReplayOptions, ros: Sequence[str] = ()) -> tuple[int, Played | None]:
     """Play a bag into a graph of its own, in this process, until its end or SIGINT; the exit code, and what
     became of it. `ros`: further ROS arguments. Raises DwError."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     replay = open_replay(options.bag, options.start)
     players: list[PlayerNode] = []
     with TemporaryDirectory(prefix="dw_replay_") as folder:

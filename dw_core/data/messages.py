@@ -130,15 +130,21 @@ def heatmaps(message: Any) -> Heatmaps:
     return Heatmaps(message.view, stamp, _crop(message.crop), tensor(message.tensor), _stamps(message.stamps))
 
 
-def dense_set(message: Any) -> DenseSet:
-    """dw_ros/DenseHeatmaps. After the temporal stage the raw maps are not sent: they read as the others."""
+def dense_set(message: Any, raw: bool = False) -> DenseSet:
+    """dw_ros/DenseHeatmaps, with its maps as seen (`raw`); without, these read as the others.
+
+    Raises ConfigError when raw maps are asked for and were not sent."""
     maps = tensor(message.tensor)
-    raw = tensor(message.raw) if message.stage < Stage.TEMPORAL else maps
+    seen_maps = tensor(message.raw) if raw else maps
+    if len(seen_maps) != len(maps):
+        raise ConfigError(
+            f"dense set of {len(maps)} views with the raw maps of {len(seen_maps)}, expected all"
+        )
     crops = np.array(message.crops, dtype=np.float64).reshape(-1, 3)
     views = tuple(
         DenseView(Heatmaps(name, time_ns(stamp), _crop(crop), seen), estimate)
         for name, stamp, crop, seen, estimate in zip(
-            message.views, message.source_stamps, crops, raw, maps, strict=True
+            message.views, message.source_stamps, crops, seen_maps, maps, strict=True
         )
     )
     stamp = time_ns(message.header.stamp)

@@ -17,9 +17,6 @@ from dw_ros import graph
 from dw_ros.node import DwNode, run
 from dw_ros.ports import Bus
 
-# A worker that comes back from the 2D network must not wait 5 ms (CPython's default) for its turn.
-SWITCH_INTERVAL_S = 0.0005
-
 
 def make_node(spec: graph.NodeSpec, bus: Bus) -> DwNode:
     """The node of a specification, on a bus."""
@@ -46,7 +43,6 @@ def _from_command_line(bus: Bus) -> Sequence[DwNode]:
 
 
 def main() -> None:
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     sys.exit(run(_from_command_line))
 
 

@@ -71,8 +71,7 @@ class MarkersNode(DwNode):
 
     def _sighting_inlet(self, view: str) -> Inlet[Any]:
         topic, codec = f"{view}/skeleton2d", conversions.skeleton2d_codec(self._joints)
-        queue = self.queue(topic, self._sightings.take)
-        return Inlet(self, self.bus, topic, codec, qos.SENSOR, queue, on_demand=True)
+        return self.inlet(topic, codec, qos.SENSOR, self._sightings.take, on_demand=True)
 
     def _follow_demand(self) -> None:
         for inlet in self._seen:

@@ -108,7 +108,7 @@ class OverlayNode(DwNode):
         return view
 
     def _on_demand(self, topic: str, codec: Any, profile: Any, callback: Any) -> Inlet[Any]:
-        return Inlet(self, self.bus, topic, codec, profile, self.queue(topic, callback), on_demand=True)
+        return self.inlet(topic, codec, profile, callback, on_demand=True)
 
     def _sighting_inlet(self, view: str) -> Inlet[Any]:
         codec = conversions.skeleton2d_codec(self._joints)

@@ -1,7 +1,9 @@
 """spatial_fusion: heatmaps of all views in, one dense set per tick out, epipolar fusion applied.
 
 Collects <view>/heatmaps as they come (the views never agree on a time; nothing is waited for),
-fills the views that did not fire, fuses along epipolar lines and publishes dense/spatial.
+fills the views that did not fire, fuses along epipolar lines and publishes, each for those who ask for it:
+dense/fresh, of the view that fired, which is all that the tracker takes; dense/spatial, of all views; and
+dense/spatial_and_raw, which has the maps as seen too, for a Warper.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dw_core.fusion.spatial import SpatialFusion
 from dw_core.interleave.schedule import Schedule
 from dw_core.interleave.window import Window, WindowSettings
 from dw_core.skeleton import joint_set
-from dw_core.types import Heatmaps
+from dw_core.types import DenseSet, Heatmaps
 from dw_ros import conversions, qos
 from dw_ros.managed import ManagedNode
 from dw_ros.msg import TriggerSchedule
@@ -77,7 +79,12 @@ class SpatialFusionNode(ManagedNode):
         super().__init__(name, bus, **options)
         self._rig = rig = self.rig()
         joints = joint_set(self.value("joint_set"))
-        self._out = self.outlet("dense/spatial", conversions.dense_codec(joints), qos.LARGE)
+        # First what the skeleton waits for.
+        self._fresh = self.outlet("dense/fresh", conversions.fresh_codec(joints), qos.LARGE)
+        self._fused = [
+            self.outlet("dense/spatial", conversions.dense_codec(joints), qos.LARGE),
+            self.outlet("dense/spatial_and_raw", conversions.dense_codec(joints, raw=True), qos.LARGE),
+        ]
         codec = conversions.heatmaps_codec(joints)
         self._views = {view: ViewWatch(view) for view in rig.names}
         self._schedule: Schedule | None = None
@@ -110,11 +117,17 @@ class SpatialFusionNode(ManagedNode):
             self._views[heatmaps.view].seen(heatmaps.stamp_ns, self._window.refusal)
         for dense in due:
             began = self.now_ns()
-            fused = self._fusion.apply(dense)
-            if self._out.heard:
-                fused = fused.computed()
-            busy = fused.stamps.busy + self.now_ns() - began
-            self._out.send(replace(fused, stamps=replace(fused.stamps, busy=busy)))
+            fused = self._stamped(self._fusion.apply(dense), began)
+            self._fresh.send(fused)
+            if any(outlet.heard for outlet in self._fused):
+                began = self.now_ns()
+                fused = self._stamped(fused.computed(), began)
+            for outlet in self._fused:
+                outlet.send(fused)
+
+    def _stamped(self, dense: DenseSet, began_ns: int) -> DenseSet:
+        now_ns, before = self.now_ns(), dense.stamps
+        return replace(dense, stamps=replace(before, fused=now_ns, busy=before.busy + now_ns - began_ns))
 
     def _on_schedule(self, message: TriggerSchedule) -> None:
         self._stopped = not message.running

@@ -1,7 +1,8 @@
 """temporal_fusion: the Warper. Moves every stale view's map to the target time.
 
-Reads dense/spatial, publishes dense/temporal. Without trained weights the maps pass through as
-they are, and /diagnostics says so.
+Reads dense/spatial_and_raw, publishes dense/temporal, while somebody listens: of another process nothing
+is asked for before. Without trained weights it reads dense/spatial, the maps pass through as they are, and
+/diagnostics says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dw_ros import conversions, qos
 from dw_ros.managed import ManagedNode
 from dw_ros.node import Health, main_of
 from dw_ros.parameters import Parameter
-from dw_ros.ports import Bus
+from dw_ros.ports import Bus, follow_demand
 
 PACKAGED = "packaged"
 
@@ -39,9 +40,15 @@ class TemporalFusionNode(ManagedNode):
 
     def __init__(self, name: str = "temporal_fusion", bus: Bus | None = None, **options: Any) -> None:
         super().__init__(name, bus, **options)
-        codec = conversions.dense_codec(joint_set(self.value("joint_set")))
-        self._out = self.outlet("dense/temporal", codec, qos.LARGE)
-        self.inlet("dense/spatial", codec, qos.LARGE, self._warp)
+        joints, warps = joint_set(self.value("joint_set")), bool(self.value("weights"))
+        self._out = self.outlet("dense/temporal", conversions.dense_codec(joints), qos.LARGE)
+        topic = "dense/spatial_and_raw" if warps else "dense/spatial"
+        codec = conversions.dense_codec(joints, raw=warps)
+        self._in = self.inlet(topic, codec, qos.LARGE, self._warp, on_demand=True)
+
+    def start(self) -> None:
+        follow_demand(self, [self._in], lambda: self._in.listen(self._out.heard))
+        super().start()
 
     def configure(self) -> None:
         joints = joint_set(self.value("joint_set"))

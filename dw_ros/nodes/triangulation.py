@@ -1,16 +1,17 @@
 """triangulation: dense sets in, skeletons out.
 
-Reads dense/temporal; decodes the maps to image points with covariances, gives each point to the
-tracker as a ray with its own time, and publishes `skeletons`, one array per exposure, empty while nobody
-is tracked: in mode causal the newest exposure's at once, in mode window each one's after a lag, improved
-by what was seen since. Latched beside it: rig_calibration and skeleton_definition. Where tf2 exists,
-/tf_static has the cameras and /tf has person_<id>: between the hips, x ahead.
+Reads dense/fresh, or with method dlt dense/temporal; decodes the maps to image points with covariances,
+gives each point to the tracker as a ray with its own time, and publishes `skeletons`, one array per
+exposure, empty while nobody is tracked: in mode causal the newest exposure's at once, in mode window each
+one's after a lag, improved by what was seen since. Latched beside it: rig_calibration and
+skeleton_definition. Where tf2 exists, /tf_static has the cameras and /tf has person_<id>: between the hips, x ahead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -87,11 +88,16 @@ class TriangulationNode(ManagedNode):
                 ("skeleton_definition", SkeletonDefinition),
             )
         )
-        self.inlet("dense/temporal", conversions.dense_codec(self._joints), qos.LARGE, self._triangulate)
+        fresh, dense = conversions.fresh_codec(self._joints), conversions.dense_codec(self._joints)
+        self.inlet("dense/fresh", fresh, qos.LARGE, partial(self._take, "tracker"))
+        self._dense = self.inlet(
+            "dense/temporal", dense, qos.LARGE, partial(self._take, "dlt"), on_demand=True
+        )
 
     def configure(self) -> None:
         self._rig = self.rig_again(self._rig)
         self._triangulation = Triangulation(self._rig, self._joints, **self._settings({}))
+        self._listen()
 
     def check(self, changes: Mapping[str, Any]) -> None:
         settings = self._settings(changes)
@@ -99,6 +105,10 @@ class TriangulationNode(ManagedNode):
 
     def changed(self, names: set[str]) -> None:
         self._triangulation.change(**self._settings({}))
+        self._listen()
+
+    def _listen(self) -> None:
+        self._dense.listen(self.value("method") == "dlt")
 
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of Triangulation from the parameters, with changes. Raises DwError for joint offsets that
@@ -123,6 +133,11 @@ class TriangulationNode(ManagedNode):
     def _latch(self, outlet: Outlet[Any], message: Any) -> None:
         message.header.stamp = self.get_clock().now().to_msg()
         outlet.send(message)
+
+    def _take(self, method: str, dense: DenseSet) -> None:
+        """Sets for one method: the tracker takes what was seen, and is first to get it."""
+        if method == self._triangulation.method:
+            self._triangulate(dense)
 
     def _triangulate(self, dense: DenseSet) -> None:
         began = self.now_ns()

@@ -58,8 +58,8 @@ def test_heatmaps_lose_nothing() -> None:
     np.testing.assert_array_equal(back.tensor, value.tensor)
 
 
-@pytest.mark.parametrize("stage", [Stage.SPATIAL, Stage.TEMPORAL])
-def test_dense_sets_keep_crops_stamps_and_maps(stage: Stage) -> None:
+@pytest.mark.parametrize("raw", [False, True])
+def test_dense_sets_keep_crops_stamps_and_maps(raw: bool) -> None:
     views = tuple(
         DenseView(
             Heatmaps(f"c{i}", STAMP_NS - i, Crop(i, 2.0 * i, 100 + i), maps((J, 4, 4), i)),
@@ -67,12 +67,21 @@ def test_dense_sets_keep_crops_stamps_and_maps(stage: Stage) -> None:
         )
         for i in range(3)
     )
-    back = through(conversions.dense_codec(COCO17), DenseSet(STAMP_NS, "c0", views, stage, STAMPS))
-    assert (back.target_ns, back.fresh, back.stage, back.stamps) == (STAMP_NS, "c0", stage, STAMPS)
+    value = DenseSet(STAMP_NS, "c0", views, Stage.SPATIAL, STAMPS)
+    back = through(conversions.dense_codec(COCO17, raw=raw), value)
+    assert (back.target_ns, back.fresh, back.stage, back.stamps) == (STAMP_NS, "c0", value.stage, STAMPS)
     for sent, got in zip(views, back.views, strict=True):
         assert (got.view, got.source_stamp_ns, got.crop) == (sent.view, sent.source_stamp_ns, sent.crop)
         np.testing.assert_array_equal(got.tensor, sent.tensor)
-        np.testing.assert_array_equal(got.raw, sent.raw if stage < Stage.TEMPORAL else sent.tensor)
+        np.testing.assert_array_equal(got.raw, sent.raw if raw else sent.tensor)
+
+
+def test_a_warper_refuses_dense_sets_without_raw_maps() -> None:
+    view = DenseView(Heatmaps("c0", STAMP_NS, Crop(0, 0, 100), maps((J, 4, 4))), maps((J, 4, 4), 1))
+    plain, warpers = conversions.dense_codec(COCO17), conversions.dense_codec(COCO17, raw=True)
+    message = plain.to_message(DenseSet(STAMP_NS, "c0", (view,), Stage.SPATIAL, STAMPS))
+    with pytest.raises(ConfigError, match="dense set of 1 views with the raw maps of 0, expected all"):
+        warpers.from_message(message)
 
 
 def test_skeletons_keep_unknown_joints_and_symmetric_covariance() -> None:

@@ -164,26 +164,24 @@ def test_heatmaps() -> None:
     np.testing.assert_array_equal(back.tensor, values)
 
 
-@pytest.mark.parametrize("stage", list(Stage))
-def test_dense_sets_read_raw_maps_unless_they_were_left_out(stage: Stage) -> None:
+@pytest.mark.parametrize("with_raw", [False, True])
+def test_dense_sets_read_raw_maps_where_they_are_asked_for(with_raw: bool) -> None:
     raw, fused = random_maps(2, 3, 4, 4), random_maps(2, 3, 4, 4) / 2
     back = messages.dense_set(
         Message(
-            header=header(), stage=int(stage), fresh="a", views=["a", "b"],
+            header=header(), stage=int(Stage.SPATIAL), fresh="a", views=["a", "b"],
             source_stamps=[time(STAMP_NS), time(STAMP_NS - 7)], crops=[0.0, 1.0, 10.0, 2.0, 3.0, 20.0],
-            raw=Message(dtype="", shape=[], data=b"") if stage == Stage.TEMPORAL else tensor(raw),
-            tensor=tensor(fused), stamps=stamps(1, 2, 3),
-        )
+            raw=tensor(raw), tensor=tensor(fused), stamps=stamps(1, 2, 3),
+        ),
+        raw=with_raw,
     )  # fmt: skip
-    assert (back.target_ns, back.fresh, back.stage) == (STAMP_NS, "a", stage)
+    assert (back.target_ns, back.fresh, back.stage) == (STAMP_NS, "a", Stage.SPATIAL)
     assert [(view.view, view.source_stamp_ns, view.crop) for view in back.views] == [
         ("a", STAMP_NS, Crop(0, 1, 10)),
         ("b", STAMP_NS - 7, Crop(2, 3, 20)),
     ]
     np.testing.assert_array_equal([view.tensor for view in back.views], fused)
-    np.testing.assert_array_equal(
-        [view.raw for view in back.views], fused if stage == Stage.TEMPORAL else raw
-    )
+    np.testing.assert_array_equal([view.raw for view in back.views], raw if with_raw else fused)
 
 
 def test_joints_in_a_view_have_symmetric_covariances() -> None:
