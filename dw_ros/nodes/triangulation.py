@@ -4,7 +4,8 @@ Reads dense/fresh, or with method dlt dense/temporal; decodes the maps to image 
 gives each point to the tracker as a ray with its own time, and publishes `skeletons`, one array per
 exposure, empty while nobody is tracked: in mode causal the newest exposure's at once, in mode window each
 one's after a lag, improved by what was seen since. Latched beside it: rig_calibration and
-skeleton_definition. Where tf2 exists, /tf_static has the cameras and /tf has person_<id>: between the hips, x ahead.
+skeleton_definition. Where tf2 exists, /tf_static has the cameras and /tf has person_<id>: between the
+hips, x ahead.
 """
 
 from __future__ import annotations
