@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, TypeVar
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
@@ -29,11 +30,12 @@ from dw_core.geometry.camera import Rig
 from dw_ros import graph
 from dw_ros.parameters import Parameter, declare
 from dw_ros.ports import Bus, Codec, Gate, Inlet, Outlet, Queue
-from dw_ros.tuning import tune_process
 
 T = TypeVar("T")
 DIAGNOSTICS_PERIOD_S = 1.0
 STOP_POLL_S = 0.25
+# A worker that comes back from the 2D network must not wait 5 ms (CPython's default) for its turn.
+SWITCH_INTERVAL_S = 0.0005
 # Of every node; a report is a second.
 COMMON = (
     Parameter("worse_after_s", 2, "Diagnostics: a level gets worse after so many seconds.", 1, 600),
@@ -281,7 +283,8 @@ def _process_age_s() -> float | None:
 def run(make_nodes: Callable[[Bus], Sequence[DwNode]], args: Sequence[str] | None = None) -> int:
     """Run nodes until SIGINT or SIGTERM; the exit code. Bad input is one sentence and code 2."""
     stop = threading.Event()
-    tune_process()
+    cv2.setNumThreads(1)  # for the same reason as in dw_ros/__init__.py
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # Our own handlers: rclpy's would shut the context down under the worker threads.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

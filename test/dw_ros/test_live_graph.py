@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from visualization_msgs.msg import MarkerArray
 
 from dw_core.data import messages
+from dw_core.types import Stage
 from dw_ros import msg, qos
 
 VIEWS = ("cam01", "cam02", "cam03", "cam04")
@@ -88,6 +91,26 @@ def subscribe_late(node: Node, heard: Heard, namespace: str) -> None:
         )
 
 
+def judged(heard: Heard) -> list[msg.Skeleton3DArray]:
+    """Those after the start, before anything was changed."""
+    return tracked(heard)[SKELETONS_OF_THE_START:][:SKELETONS_WANTED]
+
+
+def change_method(node: Node, namespace: str, method: str, wait: Callable[[Callable[[], Any]], None]) -> None:
+    client = node.create_client(SetParameters, f"{namespace}/triangulation/set_parameters")
+    wait(client.service_is_ready)
+    parameter = Parameter("method", value=method).to_parameter_msg()
+    future = client.call_async(SetParameters.Request(parameters=[parameter]))
+    wait(future.done)
+    assert future.result().results[0].successful
+
+
+def is_tracked_by(heard: Heard, method: str) -> bool:
+    """Whether the newest skeleton is of the method: plain triangulation knows no velocities."""
+    velocities = np.array(tracked(heard)[-1].skeletons[0].velocities)
+    return bool(np.isfinite(velocities).any()) == (method == "tracker")
+
+
 @pytest.fixture(scope="module", params=["composed", "isolated"])
 def heard(request: pytest.FixtureRequest, start: Callable[..., Any]) -> Iterator[Heard]:
     """One run of the graph in each composition, listened to from outside and stopped with Ctrl-C."""
@@ -118,6 +141,16 @@ def heard(request: pytest.FixtureRequest, start: Callable[..., Any]) -> Iterator
             command,
         )
         spin(executor, lambda: {"trigger/schedule", "rig_calibration"} <= set(heard.messages), command)
+        # All views' maps, which nobody has asked for so far: for triangulation, then for the probe.
+        for method in ("dlt", "tracker"):
+            change_method(node, namespace, method, lambda done: spin(executor, done, command))
+            spin(executor, lambda wanted=method: is_tracked_by(heard, wanted), command)
+            heard.take(f"skeletons by {method}", tracked(heard)[-1])
+        temporal = f"{namespace}/dense/temporal"
+        node.create_subscription(
+            msg.DenseHeatmaps, temporal, lambda m: heard.take("dense/temporal", m), qos.LARGE
+        )
+        spin(executor, lambda: "dense/temporal" in heard.messages, command)
         for topic in ("skeletons", "cam01/heatmaps", "rig_calibration"):
             (endpoint,) = node.get_publishers_info_by_topic(f"{namespace}/{topic}")
             heard.endpoints[topic] = endpoint.qos_profile
@@ -147,7 +180,7 @@ def tracked(heard: Heard) -> list[msg.Skeleton3DArray]:
 def test_one_skeleton_per_tick_at_the_rate_of_all_cameras_together(
     heard: Heard, request: pytest.FixtureRequest
 ) -> None:
-    stamps = np.array([messages.time_ns(one.header.stamp) for one in tracked(heard)[SKELETONS_OF_THE_START:]])
+    stamps = np.array([messages.time_ns(one.header.stamp) for one in judged(heard)])
     rate = RATES_HZ["composed" if "composed" in request.node.name else "isolated"]
     tick_ns = 1e9 / rate / len(VIEWS)
     gaps = np.diff(stamps)
@@ -181,11 +214,26 @@ def test_the_stamps_of_the_stages_are_in_order(heard: Heard) -> None:
 
 
 def test_all_views_contribute_with_their_ages(heard: Heard) -> None:
-    skeleton = tracked(heard)[-1].skeletons[0]
+    skeleton = judged(heard)[-1].skeletons[0]
     assert set(skeleton.views) == set(VIEWS)
     assert sorted(skeleton.view_ages_ns)[0] == 0
     assert skeleton.joint_set == "coco17"
     assert np.isfinite(skeleton.positions).mean() > 0.7
+
+
+def test_plain_triangulation_gets_the_maps_of_all_views(heard: Heard) -> None:
+    by_dlt, by_tracker = (heard.messages[f"skeletons by {method}"][0] for method in ("dlt", "tracker"))
+    assert set(by_dlt.skeletons[0].views) == set(VIEWS)
+    places = [np.array(one.skeletons[0].positions).reshape(-1, 3) for one in (by_dlt, by_tracker)]
+    assert np.nanmedian(np.linalg.norm(places[0] - places[1], axis=1)) < 1.0, "metres: the same person"
+
+
+def test_who_listens_to_the_temporal_stage_gets_the_maps_of_all_views(heard: Heard) -> None:
+    dense = messages.dense_set(heard.messages["dense/temporal"][0])
+    assert {view.view for view in dense.views} == set(VIEWS)
+    assert dense.stage == Stage.TEMPORAL
+    assert {view.tensor.shape for view in dense.views} == {(17, 64, 64)}
+    assert {view.view: view.source_stamp_ns for view in dense.views}[dense.fresh] == dense.target_ns
 
 
 def test_qualities_of_service(heard: Heard) -> None:
