@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ class JointOffsets:
     numbers that cannot be."""
 
     offsets: Mapping[str, tuple[float, float, float]]
+    _of: dict[JointSet, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, offset in self.offsets.items():
@@ -51,6 +53,11 @@ class JointOffsets:
     def of(self, joints: JointSet) -> Array:
         """The offsets (J, 3) of a joint set; 0 for a joint that is not named, and does not lie between two
         that are."""
+        if joints not in self._of:
+            self._of[joints] = self._made_for(joints)
+        return self._of[joints]
+
+    def _made_for(self, joints: JointSet) -> Array:
         out = np.zeros((len(joints), 3))
         for j, name in enumerate(joints.joints):
             left = BETWEEN.get(name, joints.partner(name) if joints.side(name) == "right" else name)
@@ -106,21 +113,25 @@ def joint_frames(positions: Array, joints: JointSet) -> Array:
     """
     hips, shoulders = (_across(positions, joints, name) for name in ("hip", "shoulder"))
     up = _middle(positions, joints, "shoulder") - _middle(positions, joints, "hip")
-    trunk = _frame(hips + shoulders, up)
-    out: Array = np.empty((*positions.shape, 3))
-    for j, name in enumerate(joints.joints):
-        part = name.split("_")[-1]
-        if part in LIMBS:
-            start = joints.index(name.replace(part, LIMBS[part]))
-            out[..., j, :, :] = _frame(trunk[..., 0, :], positions[..., j, :] - positions[..., start, :])
-        else:
-            out[..., j, :, :] = trunk
-    if "left_ear" in joints.joints:
+    trunk = _frame(hips + shoulders, up)[..., None, :, :]
+    out: Array = np.broadcast_to(trunk, (*positions.shape, 3)).copy()
+    starts, ends, face = _parts(joints)
+    out[..., ends, :, :] = _frame(trunk[..., 0, :], positions[..., ends, :] - positions[..., starts, :])
+    if face:
         ears = _across(positions, joints, "ear")
         ahead = positions[..., joints.index("nose"), :] - _middle(positions, joints, "ear")
-        face = [j for j, name in enumerate(joints.joints) if name.endswith(FACE)]
         out[..., face, :, :] = _frame(ears, np.cross(ahead, ears))[..., None, :, :]
     return out
+
+
+@lru_cache(maxsize=8)
+def _parts(joints: JointSet) -> tuple[list[int], list[int], list[int]]:
+    """Indices of the joints where limbs start, of those where they end, and of the face's joints."""
+    limbs = [(j, name, name.split("_")[-1]) for j, name in enumerate(joints.joints)]
+    limbs = [limb for limb in limbs if limb[2] in LIMBS]
+    starts = [joints.index(name.replace(part, LIMBS[part])) for _, name, part in limbs]
+    face = [j for j, name in enumerate(joints.joints) if name.endswith(FACE)]
+    return starts, [j for j, *_ in limbs], face if "left_ear" in joints.joints else []
 
 
 def _frame(left: Array, up: Array) -> Array:
