@@ -27,13 +27,24 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and math.isfinite(value) else value
 
 
+def known(value: Any) -> Any:
+    """A tree for JSON, which has no NaN and no infinity: what is not a finite number is None."""
+    if isinstance(value, dict):
+        return {name: known(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [known(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def text(value: Any) -> str:
-    """JSON of a tree: entries, and rows of lists of entries, take a line each where they are long."""
-    line = json.dumps(value, separators=(",", ":"))
+    """JSON of a tree: entries, and rows of lists of entries, take a line each where they are long. Raises
+    ValueError for NaN and infinity (see `known`)."""
+    line = json.dumps(value, separators=(",", ":"), allow_nan=False)
     if len(line) < LINE:
         return line
     if isinstance(value, list) and isinstance(value[0], dict):
-        return "[\n" + ",\n".join(json.dumps(one, separators=(",", ":")) for one in value) + "\n]"
+        rows = (json.dumps(one, separators=(",", ":"), allow_nan=False) for one in value)
+        return "[\n" + ",\n".join(rows) + "\n]"
     if isinstance(value, dict):
         return "{\n" + ",\n".join(f"{json.dumps(name)}:{text(one)}" for name, one in value.items()) + "\n}"
     return line
@@ -42,4 +53,4 @@ def text(value: Any) -> str:
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(text(rounded(json.loads(path.read_text()))) + "\n")
+        path.write_text(text(known(rounded(json.loads(path.read_text())))) + "\n")

@@ -1,7 +1,9 @@
 import json
 import math
 
-from dw_core.evaluation.results import LINE, rounded, text
+import pytest
+
+from dw_core.evaluation.results import LINE, known, rounded, text
 
 
 def test_figures_have_six_digits_and_whatever_else_stays():
@@ -9,6 +11,14 @@ def test_figures_have_six_digits_and_whatever_else_stays():
     assert rounded(value) == {"a": [1234.57, 0.000123457, 12], "b": {"c": "1.23456789", "d": None, "e": True}}
     assert math.isnan(rounded(float("nan"))) and rounded((1.0, 2)) == [1.0, 2]
     assert rounded(rounded(math.pi)) == rounded(math.pi) == 3.14159
+
+
+def test_what_is_not_a_finite_number_is_null() -> None:
+    value = {"a": [math.nan, 1.0, (math.inf,)], "b": {"c": -math.inf, "d": "NaN", "e": 3}}
+    assert text(known(value)) == '{"a":[null,1.0,[null]],"b":{"c":null,"d":"NaN","e":3}}'
+    for one in (value, [value] * LINE):
+        with pytest.raises(ValueError, match="JSON"):
+            text(one)
 
 
 def test_rows_have_lines_of_their_own_and_read_back():
