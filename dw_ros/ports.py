@@ -25,6 +25,8 @@ from dw_ros import distro
 T = TypeVar("T")
 # How often a node with inlets on demand looks whether anybody wants what it makes of them.
 DEMAND_PERIOD_S = 0.5
+# Values by which a worker knows which queue it served most of late: a second of 60 Hz.
+SERVED = 60
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,19 @@ class Pending:
 
 
 class Worker:
-    """A thread that serves one or more queues in order of arrival."""
+    """A thread that serves one or more queues in order of arrival.
+
+    Its queues take up a burst. When they have not been empty for as many values as they hold together, the
+    load is more than the worker carries, and full queues would only make all values late: until they are
+    empty again one value is dropped for each that is served, of the queue that was served most of late, so
+    that none starves.
+    """
 
     def __init__(self, name: str, pending: Pending) -> None:
         self._pending = pending
         self._waiting: deque[tuple[Queue[Any], Any]] = deque()
+        self._served: deque[Queue[Any]] = deque(maxlen=SERVED)
+        self._standing = 0  # values served since nothing was waiting
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -125,11 +135,21 @@ class Worker:
         with self._changed:
             mine = [entry for entry in self._waiting if entry[0] is queue]
             if len(mine) >= queue.size:
-                self._waiting.remove(mine[0])
-                queue.counters["dropped"] += 1
-                self._pending.done(dropped=True)
+                self._drop(mine[0])
             self._waiting.append((queue, value))
             self._changed.notify()
+
+    def _drop(self, entry: tuple[Queue[Any], Any]) -> None:
+        self._waiting.remove(entry)
+        entry[0].counters["dropped"] += 1
+        self._pending.done(dropped=True)
+
+    def _relieve(self, queue: Queue[Any]) -> None:
+        """Note that a queue is served now, and drop a value where too many have been waiting for too long."""
+        self._served.append(queue)
+        self._standing = self._standing + 1 if self._waiting else 0
+        if self._standing > sum(other.size for other in set(self._served)):
+            self._drop(max(self._waiting, key=lambda entry: self._served.count(entry[0])))
 
     def close(self) -> None:
         """Stop; a value that is being processed is waited for, those in the queues are forgotten."""
@@ -145,6 +165,7 @@ class Worker:
                 if self._closed:
                     return
                 queue, value = self._waiting.popleft()
+                self._relieve(queue)
             queue.process(value)
             self._pending.done()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from rclpy.context import Context
 from rclpy.node import Node
@@ -135,6 +138,73 @@ def test_queues_that_share_a_worker_are_served_in_order_of_arrival(node: Node, b
     queues[0].put(String(data="end"))
     assert done.wait(10)
     assert got == [*expected, "end"]
+
+
+class Rounds:
+    """Four queues of one worker, whose time is counted in values that it has served."""
+
+    def __init__(self, node: Node, bus: Bus) -> None:
+        self.served: list[tuple[str, int]] = []  # queue, and how many were served while the value waited
+        self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
+        names = ("a", "b", "c", "d")
+        self.queues = {name: Queue(node, name, self._take, bus.worker("shared"), 1) for name in names}
+
+    def _take(self, value: tuple[str, int]) -> None:
+        name, put_at = value
+        self.served.append((name, len(self.served) - put_at))
+        self._begun.release()
+        assert self._go_on.acquire(timeout=10)
+
+    def put(self, name: str) -> None:
+        self.queues[name].put((name, len(self.served)))
+
+    def await_begin(self) -> None:
+        """Until the worker has taken the next value."""
+        assert self._begun.acquire(timeout=10)
+
+    def end(self, values: int = 1) -> None:
+        """The value that the worker has is done, or more of them."""
+        self._go_on.release(values)
+
+    def dropped(self) -> list[int]:
+        return [queue.counters["dropped"] for queue in self.queues.values()]
+
+
+def test_bursts_are_taken_up(node: Node, bus: Bus) -> None:
+    rounds = Rounds(node, bus)
+    for _ in range(20):
+        rounds.put("a")
+        rounds.await_begin()
+        for name in "bcd":
+            rounds.put(name)
+        for _ in "bcd":
+            rounds.end()
+            rounds.await_begin()
+        rounds.end()
+    assert rounds.dropped() == [0, 0, 0, 0]
+    assert [name for name, _ in rounds.served] == list("abcd") * 20
+
+
+@pytest.mark.parametrize("more", [0, 6, 2])
+def test_a_load_that_is_too_much_neither_makes_values_late_nor_starves_a_queue(
+    node: Node, bus: Bus, more: int
+) -> None:
+    """Values come in turn, as many as are served, and one `more` after as many; four wait at the start."""
+    rounds = Rounds(node, bus)
+    turn = itertools.cycle("abcd")
+    for _ in range(5):
+        rounds.put(next(turn))
+    for number in range(1, 401):
+        rounds.await_begin()
+        rounds.put(next(turn))
+        if more and number % more == 0:
+            rounds.put(next(turn))
+        rounds.end()
+    rounds.end(len(rounds.queues))  # those that still wait
+    waits = [wait for _, wait in rounds.served[20:]]
+    assert np.mean(waits) < 1, "full queues make every value wait for two or three"
+    counts = Counter(name for name, _ in rounds.served[20:])
+    assert min(counts.values()) > 0.8 * max(counts.values()), counts
 
 
 def test_a_value_that_fails_is_counted_and_the_next_one_is_processed(node: Node) -> None:
