@@ -79,7 +79,9 @@ class HriNode(DwNode):
         """Topics for those who are tracked, and for nobody else."""
         for body in [body for body in self._bodies if body not in tracked]:
             for publisher in self._bodies.pop(body):
-                self.destroy_publisher(publisher)
+                # Not in this thread: the executor may be about to wait for the publisher's events.
+                assert self.executor is not None
+                self.executor.create_task(self.destroy_publisher, publisher)
         for body in tracked:
             if body not in self._bodies:
                 self._bodies[body] = (
