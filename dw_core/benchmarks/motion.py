@@ -13,7 +13,6 @@ whether their limbs are constant), left_out and why.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from dw_core.benchmarks.judging import (
 from dw_core.benchmarks.simulated import CELLS, Disturbance, Simulated, simulated, ticks_of
 from dw_core.data.motion import Motion, load_motions, motion_files
 from dw_core.errors import ConfigError
+from dw_core.evaluation.results import finite
 from dw_core.fusion.weights import packaged_weights
 from dw_core.geometry.camera import Rig
 from dw_core.pipeline import MAX_LAG_S, Mode
@@ -309,12 +309,3 @@ def protocol(rig: Rig, settings: Settings) -> dict[str, Any]:
         "average": "all joints of all ticks that every method gives that gives any",
         "coverage": "part of the joints of the judged ticks that a method gives",
     }
-
-
-def finite(value: Any) -> Any:
-    """A tree for JSON, which knows no NaN: None for it."""
-    if isinstance(value, dict):
-        return {name: finite(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dw_core.errors import ConfigError
-from dw_core.evaluation.results import known, text
+from dw_core.evaluation.results import finite, text
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def write_json(args: argparse.Namespace, result: dict[str, Any], option: str = "
     """Write the file of --json, or of another option, if there is one. Raises ConfigError."""
     path = getattr(args, option)
     if path is not None:
-        _write(option, path, text(known(result)) + "\n", "w")
+        _write(option, path, text(finite(result)) + "\n", "w")
 
 
 def _write(option: str, path: Path, content: str, mode: str) -> None:

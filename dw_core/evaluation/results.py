@@ -27,18 +27,18 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and math.isfinite(value) else value
 
 
-def known(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """A tree for JSON, which has no NaN and no infinity: what is not a finite number is None."""
     if isinstance(value, dict):
-        return {name: known(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [known(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def text(value: Any) -> str:
     """JSON of a tree: entries, and rows of lists of entries, take a line each where they are long. Raises
-    ValueError for NaN and infinity (see `known`)."""
+    ValueError for NaN and infinity (see `finite`)."""
     line = json.dumps(value, separators=(",", ":"), allow_nan=False)
     if len(line) < LINE:
         return line
@@ -53,4 +53,4 @@ def text(value: Any) -> str:
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(text(known(rounded(json.loads(path.read_text())))) + "\n")
+        path.write_text(text(finite(rounded(json.loads(path.read_text())))) + "\n")

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import safe_open
 
 from dw_core.data.splits import load_splits
-from dw_core.evaluation.results import known, rounded, text
+from dw_core.evaluation.results import finite, rounded, text
 from dw_core.training import ablation, evaluate
 from dw_core.training.config import load_config
 from dw_core.training.loop import BEST, train
@@ -67,7 +67,7 @@ def train_network(
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:
-    (out / RESULT).write_text(text(known(rounded(result))) + "\n")
+    (out / RESULT).write_text(text(finite(rounded(result))) + "\n")
 
 
 def _of_header(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from dw_core.evaluation.results import LINE, known, rounded, text
+from dw_core.evaluation.results import LINE, finite, rounded, text
 
 
 def test_figures_have_six_digits_and_whatever_else_stays():
@@ -15,7 +15,7 @@ def test_figures_have_six_digits_and_whatever_else_stays():
 
 def test_what_is_not_a_finite_number_is_null() -> None:
     value = {"a": [math.nan, 1.0, (math.inf,)], "b": {"c": -math.inf, "d": "NaN", "e": 3}}
-    assert text(known(value)) == '{"a":[null,1.0,[null]],"b":{"c":null,"d":"NaN","e":3}}'
+    assert text(finite(value)) == '{"a":[null,1.0,[null]],"b":{"c":null,"d":"NaN","e":3}}'
     for one in (value, [value] * LINE):
         with pytest.raises(ValueError, match="JSON"):
             text(one)
