@@ -5,8 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build checklist demo view detector docs gpu mcc peers rendered results warper test colcon clean distclean \
-	FORCE
+.PHONY: help build checklist demo view detector docs gpu mcc peers pose_prior rendered results warper test colcon clean \
+	distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -47,11 +47,13 @@ help:
 	@echo '                 takes fewer, and leaves the documents alone'
 	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
 	@echo 'make warper      train the Warpers on motion capture in DW_DATA (ten minutes), and docs/warper.md; goes on where it was'
+	@echo 'make pose_prior  train the pose priors on motion capture in DW_DATA (TIME), and docs/pose-prior.md; goes on where'
+	@echo '                 it was'
 	@echo 'make mcc         train MCC, a peer of the motion benchmark; goes on where it was'
 	@echo 'make peers       train the Warper with each loss, without dt, and the paper'"'"'s in its place, measure them, and'
 	@echo '                 docs/warper.md (an hour); goes on where it was'
-	@echo 'make results     warper, mcc, peers, docs and rendered: every table and picture of docs/results.md and docs/warper.md'
-	@echo '                 (some three hours); goes on where it was'
+	@echo 'make results     warper, pose_prior, mcc, peers, docs and rendered: every table and picture of docs/results.md,'
+	@echo '                 docs/warper.md and docs/pose-prior.md (some three hours); goes on where it was'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make checklist  try the commands of a ROS user one after the other, and docs/ros-checklist.md (minutes)'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
@@ -214,6 +216,13 @@ warper: build $(VENV)/.test-dependencies
 	done
 	@$(WARPER_REPORT)
 
+pose_prior: build $(VENV)/.test-dependencies
+	@for joints in coco17 h36m17; do \
+		$(call TRAIN,pose_prior,pose_prior,pose_prior_$$joints) --joint-set $$joints; \
+		cp out/pose_prior_$$joints/best.safetensors dw_core/pose_prior_$$joints.safetensors; \
+		cp out/pose_prior_$$joints/result.json docs/results/pose_prior_$$joints.json; \
+	done
+
 mcc: build $(VENV)/.test-dependencies
 	@$(call TRAIN,mcc,mcc,mcc)
 
@@ -227,9 +236,9 @@ peers: build $(VENV)/.test-dependencies
 	@$(BENCH_PEERS) --json docs/results/warper_peers.json > /dev/null
 	@$(WARPER_REPORT)
 
-# All of it, in this order: the Warper and MCC are trained before they are measured.
+# All of it, in this order: networks are trained before they are measured.
 results:
-	@for goal in warper mcc peers docs rendered; do \
+	@for goal in warper pose_prior mcc peers docs rendered; do \
 		test -e out/results/$$goal || { $(MAKE) $$goal; mkdir -p out/results; touch out/results/$$goal; }; \
 	done
 	@rm -r out/results

@@ -104,6 +104,14 @@ def trunk_length(positions: Array, joints: JointSet) -> Array:
     return length
 
 
+def trunk_frames(positions: Array, joints: JointSet) -> Array:
+    """The frame (..., 3, 3) of the trunk of joints (..., J, 3), axes in rows: x to the person's left, y back,
+    z from the hips to the shoulders. NaN where one of these is missing."""
+    hips, shoulders = (_across(positions, joints, name) for name in ("hip", "shoulder"))
+    up = _middle(positions, joints, "shoulder") - _middle(positions, joints, "hip")
+    return _frame(hips + shoulders, up)
+
+
 def joint_frames(positions: Array, joints: JointSet) -> Array:
     """The frames (..., J, 3, 3) of joints (..., J, 3), axes in rows: x to the person's left, y back, z up.
 
@@ -111,9 +119,7 @@ def joint_frames(positions: Array, joints: JointSet) -> Array:
     to ear and y away from the nose; all others have the trunk's. NaN where a joint of the frame is missing.
     An arm that points sideways has no left of its own: x and y fade there (FADE).
     """
-    hips, shoulders = (_across(positions, joints, name) for name in ("hip", "shoulder"))
-    up = _middle(positions, joints, "shoulder") - _middle(positions, joints, "hip")
-    trunk = _frame(hips + shoulders, up)[..., None, :, :]
+    trunk = trunk_frames(positions, joints)[..., None, :, :]
     out: Array = np.broadcast_to(trunk, (*positions.shape, 3)).copy()
     starts, ends, face = _parts(joints)
     out[..., ends, :, :] = _frame(trunk[..., 0, :], positions[..., ends, :] - positions[..., starts, :])

@@ -9,18 +9,20 @@ The ROS nodes hold one stage each and do the same arithmetic on the same values.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
-from dw_core.anatomy import JointOffsets
+from dw_core.anatomy import load_offsets
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion, TemporalState
-from dw_core.geometry.camera import Rig
+from dw_core.geometry.camera import Array, Rig
 from dw_core.geometry.triangulation import triangulate
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowState
+from dw_core.pose_prior import load_prior
 from dw_core.skeleton import JointSet
 from dw_core.tracking.tracker import SkeletonTracker, TrackerState
 from dw_core.types import NS, DenseSet, Heatmaps, Skeleton3D, TrackingState
@@ -31,6 +33,14 @@ Mode = Literal["causal", "window"]
 MAX_LAG_S = 0.2
 # The paper's form: fewer joints than this are nobody.
 MIN_JOINTS = 6
+
+
+class Correction(Protocol):
+    """What moves joints from where they seem to be to where they are: offsets of the 2D network (anatomy.py),
+    a pose prior (pose_prior.py)."""
+
+    def corrected(self, positions: Array, joints: JointSet) -> Array:
+        """Joints (..., J, 3), moved; those that are NaN stay so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +66,7 @@ class Triangulation:
     `causal`: the skeleton at the newest exposure, from what was seen up to then. `window`: skeletons at the
     exposures that lie at least `lag_s` behind the newest, from all that was seen since too: later, better.
 
-    `offsets`: where the 2D network sees joints (anatomy.py); what comes out is corrected by them.
+    `corrections`: what moves the joints that come out, one after another.
     Raises ConfigError for a lag out of range, and for `dlt` in window mode.
     """
 
@@ -67,19 +77,19 @@ class Triangulation:
         method: Method = "tracker",
         mode: Mode = "causal",
         lag_s: float = MAX_LAG_S,
-        offsets: JointOffsets | None = None,
+        corrections: Sequence[Correction] = (),
     ) -> None:
-        self.change(method, mode, lag_s, offsets)
+        self.change(method, mode, lag_s, corrections)
         self.counters: Counter[str] = Counter()
         self._rig, self._joints = rig, joints
         self._begin()
 
-    def change(self, method: Method, mode: Mode, lag_s: float, offsets: JointOffsets | None) -> None:
+    def change(self, method: Method, mode: Mode, lag_s: float, corrections: Sequence[Correction]) -> None:
         """Go on with other settings, between two sets; each exposure still gets one skeleton at most. Raises
         ConfigError as when it is made."""
         require_possible(method, mode, lag_s)
         self.method, self.mode = method, mode
-        self._lag_ns, self._offsets = round(lag_s * NS), offsets
+        self._lag_ns, self._corrections = round(lag_s * NS), tuple(corrections)
 
     def _begin(self) -> None:
         self._tracker = SkeletonTracker(self._rig, self._joints)
@@ -120,9 +130,10 @@ class Triangulation:
         return tuple(self._corrected(skeleton) for skeleton in skeletons)
 
     def _corrected(self, skeleton: Skeleton3D) -> Skeleton3D:
-        if self._offsets is None:
-            return skeleton
-        return replace(skeleton, positions=self._offsets.corrected(skeleton.positions, self._joints))
+        positions = skeleton.positions
+        for correction in self._corrections:
+            positions = correction.corrected(positions, self._joints)
+        return replace(skeleton, positions=positions)
 
     def _causal(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
         skeleton = self._track(dense) if self.method == "tracker" else self._solve(dense)
@@ -166,6 +177,13 @@ class Triangulation:
             views=tuple(view.view for view in dense.views),
             view_ages_ns=tuple(dense.target_ns - view.source_stamp_ns for view in dense.views),
         )
+
+
+def load_corrections(offsets: str, prior: str, joints: JointSet) -> tuple[Correction, ...]:
+    """What moves joints, by the names that the parameters `joint_offsets` and `pose_prior` have. Raises
+    ConfigError and AssetError for files that cannot be used."""
+    both = load_offsets(offsets), load_prior(prior, joints)
+    return tuple(one for one in both if one is not None)
 
 
 def require_possible(method: Method, mode: Mode, lag_s: float) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dw_core.anatomy import JointOffsets
 from dw_core.benchmarks import interpolation, methods
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.map_methods import Seen, from_maps
 from dw_core.benchmarks.methods import Sampling
 from dw_core.geometry.camera import Array
-from dw_core.pipeline import Mode
+from dw_core.pipeline import Correction, Mode
 
 # A method in one of its modes.
 Key = tuple[str, Mode]
@@ -36,6 +35,7 @@ METHODS = {
     "dlt_weighted": Method("full", ("causal",), "the same, rows times the network's confidence"),
     "robust": Method("full", ("causal",), "robust triangulation of all views at every tick"),
     "full_tracker": Method("full", BOTH, "the tracker, on the joints of all views at every tick"),
+    "full_pipeline": Method("full", BOTH, "the same, corrected as the pipeline's joints are"),
     "sync_hold": Method("sync", ("causal",), "plain DLT of all views at every M-th tick, held in between"),
     "sync_tracker": Method("sync", BOTH, "the tracker, on the joints of all views at every M-th tick"),
     "slerp": Method("sync", ("window",), "bones turned evenly between these"),
@@ -59,9 +59,12 @@ METHODS = {
         needs="paper_warper",
     ),
     "tracker": Method("interleaved", BOTH, "the tracker, on the joints of the raw fresh maps"),
-    "pipeline": Method("interleaved", BOTH, "all stages as users run them"),
+    "placed": Method("interleaved", BOTH, "the same, placed by the network's offsets"),
+    "pipeline": Method("interleaved", BOTH, "all stages as users run them: placed, then the pose prior"),
 }
 TRACKERS = ("full_tracker", "sync_tracker", "tracker")
+# Of which tracker, and by how many of the pipeline's corrections: the network's offsets, then the pose prior.
+CORRECTED = {"full_pipeline": ("full_tracker", 2), "placed": ("tracker", 1)}
 ON_KEYPOINTS: dict[Key, Callable[[Scene], Array]] = {
     ("dlt", "causal"): methods.dlt_full,
     ("dlt_weighted", "causal"): methods.dlt_full_weighted,
@@ -87,7 +90,7 @@ def latency_ticks(key: Key, views: int, lag_ticks: int) -> int:
     name, mode = key
     if mode == "causal":
         return 0
-    if name in (*TRACKERS, "pipeline"):
+    if name in (*TRACKERS, *CORRECTED, "pipeline"):
         return lag_ticks
     # the next key frame, or the view's next exposure; centred sets come with the first tick that is too late
     return views - 1 if name in ("slerp", "mcc", "linear") else (views - 1) // 2 + 1
@@ -100,22 +103,30 @@ def estimates(
     warper: Path | None,
     mcc: Path | None,
     advance: Callable[[int], None] = lambda ticks: None,
-    offsets: JointOffsets | None = None,
+    corrections: Sequence[Correction] = (),
     peers: Mapping[str, Path] | None = None,
 ) -> dict[Key, Array]:
     """Poses (T, J, 3) of every method that is wanted, in the order asked for; those whose weights are missing
-    are left out. `offsets`: of the network, which the pipeline knows; `peers`: weights of the Warper's, by
+    are left out. `corrections`: what the pipeline moves joints by; `peers`: weights of the Warper's, by
     method. Raises AssetError, ConfigError for weights that cannot be used."""
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
+    needed = set(wanted) | {(CORRECTED[name][0], mode) for name, mode in wanted if name in CORRECTED}
     for name in TRACKERS:
-        if any(one == name for one, _ in wanted):
+        if any(one == name for one, _ in needed):
             # what lies behind the clip's end is not smoothed
-            smoothed = (name, "window") in wanted
+            smoothed = (name, "window") in needed
             causal, window = methods.track(
                 seen.scene, lag_ticks if smoothed else len(seen.scene), sampling=METHODS[name].sampling
             )
             found |= {(name, "causal"): causal, (name, "window"): window}
-    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, offsets, peers)
+    for name, mode in wanted:
+        if name in CORRECTED:
+            tracker, count = CORRECTED[name]
+            poses = found[tracker, mode]
+            for correction in corrections[:count]:
+                poses = correction.corrected(poses, seen.scene.joints)
+            found[name, mode] = poses
+    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, corrections, peers)
     return {key: found[key] for key in wanted if key in found}

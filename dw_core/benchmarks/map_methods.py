@@ -7,13 +7,12 @@ first two are plain triangulations of all views' maps. T ticks, M views, J joint
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from dw_core.anatomy import JointOffsets
 from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.methods import dlt_of_seen, lookahead_ns
 from dw_core.fusion.spatial import SpatialFusion
@@ -21,7 +20,7 @@ from dw_core.fusion.warper import TemporalFusion, open_warper
 from dw_core.fusion.weights import load_weights
 from dw_core.geometry.camera import Array
 from dw_core.interleave.window import Window, WindowSettings
-from dw_core.pipeline import InterleavedPipeline, Mode, Triangulation
+from dw_core.pipeline import Correction, InterleavedPipeline, Mode, Triangulation
 from dw_core.skeleton import JointSet
 from dw_core.types import NS, DenseSet, Float32Array, Heatmaps
 
@@ -121,7 +120,7 @@ class Piped:
     """The pipeline as users run it. Poses of lost exposures do not come."""
 
     def __init__(
-        self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float, offsets: JointOffsets | None
+        self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float, corrections: Sequence[Correction]
     ) -> None:
         scene = seen.scene
         self._ticks = {int(stamp): tick for tick, stamp in enumerate(scene.stamps_ns)}
@@ -130,7 +129,7 @@ class Piped:
             Window(scene.rig.names),
             SpatialFusion(scene.rig),
             TemporalFusion(weights, scene.joints),
-            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s, offsets=offsets),
+            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s, corrections=corrections),
         )
 
     def push(self, heatmaps: Heatmaps) -> None:
@@ -149,7 +148,7 @@ def from_maps(
     weights: Path | None,
     lag_ticks: int,
     advance: Callable[[int], None],
-    offsets: JointOffsets | None = None,
+    corrections: Sequence[Correction] = (),
     peers: Mapping[str, Path] | None = None,
 ) -> dict[tuple[str, Mode], Array]:
     """Poses (T, J, 3) of those of `epipolar`, `warper`, its `peers` and `pipeline` that are wanted in a mode.
@@ -164,7 +163,7 @@ def from_maps(
             stages.append((mode, Fusions(seen, mode, used)))
         if ("pipeline", mode) in wanted:
             lag_s = lag_ticks * seen.scene.tick_ns / NS
-            stages.append((mode, Piped(seen, mode, weights, lag_s, offsets)))
+            stages.append((mode, Piped(seen, mode, weights, lag_s, corrections)))
     if not stages:
         return {}
     for heatmaps in exposures(seen, advance):

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from dw_core.anatomy import load_offsets
 from dw_core.benchmarks.catalogue import BOTH, METHODS, Key, estimates, keys, latency_ticks
 from dw_core.benchmarks.judging import (
     ALIGNMENT,
@@ -40,7 +39,7 @@ from dw_core.errors import ConfigError
 from dw_core.evaluation.results import finite
 from dw_core.fusion.weights import packaged_weights
 from dw_core.geometry.camera import Rig
-from dw_core.pipeline import MAX_LAG_S, Mode
+from dw_core.pipeline import MAX_LAG_S, Mode, load_corrections
 from dw_core.progress import bar
 from dw_core.types import NS
 
@@ -242,8 +241,10 @@ def _judged(
     seen = simulated(motion, part, run.tick_ns, settings.limit_s, run.disturbance, advance)
     wanted = keys(settings.methods, settings.modes)
     warper = settings.warper or packaged_weights(motion.joint_set)
-    offsets = load_offsets("movenet" if run.disturbance.noise == "detector" else "none")
-    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, offsets, settings.peers)
+    # what is known of the network's errors helps against nothing else
+    known = ("movenet", "packaged") if run.disturbance.noise == "detector" else ("none", "none")
+    corrections = load_corrections(*known, seen.scene.joints)
+    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, corrections, settings.peers)
     ticks = judged_range(len(seen.scene), run.tick_ns, run.views, lag)
     return seen, judge(seen.scene, poses, ticks), poses
 

@@ -12,6 +12,7 @@ from dw_core.errors import ConfigError
 TASKS = {
     "warper": "the Warper of the temporal stage",
     "losses": "the Warper with each loss, with and without the one in space, and compare them",
+    "pose_prior": "the pose prior, which moves the tracker's joints to where people have them",
     "mcc": "MCC, a peer that puts poses between key frames, for `dw bench motion --mcc`",
 }
 
@@ -21,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(title="networks", dest="network", metavar="NETWORK", required=True)
     for name, summary in TASKS.items():
         one = tasks.add_parser(name, help=summary, description=f"Train {summary}.")
-        like = f"as config/train/{'mcc' if name == 'mcc' else 'warper'}.yaml"
+        like = f"as config/train/{'warper' if name == 'losses' else name}.yaml"
         one.add_argument("--config", type=Path, required=True, metavar="FILE", help=like)
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, weights, log")
         one.add_argument("--joint-set", help="instead of the configuration's, as h36m17")

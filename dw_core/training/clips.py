@@ -27,15 +27,23 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Motions of one joint set, and the SHA-256 over the bytes of their files, in order."""
+    """Motions of one joint set, the folder of each, and the SHA-256 over the bytes of their files in order."""
 
     motions: tuple[Motion, ...]
+    folders: tuple[str, ...]
     sha256: str
 
     def pick(self, rng: np.random.Generator) -> Motion:
         """A motion, the longer the likelier."""
         seconds = np.array([motion.duration_s for motion in self.motions])
         return self.motions[int(rng.choice(len(seconds), p=seconds / seconds.sum()))]
+
+    def pick_evenly(self, rng: np.random.Generator) -> Motion:
+        """A motion, the longer the likelier in its folder, and every folder as likely."""
+        names = sorted(set(self.folders))
+        folder = names[int(rng.integers(len(names)))]
+        mine = [one for one, name in zip(self.motions, self.folders, strict=True) if name == folder]
+        return replace(self, motions=tuple(mine), folders=(folder,) * len(mine)).pick(rng)
 
 
 def load_clips(splits: Splits, split: str, data: Path, joints: str, progress: bool = False) -> Clips:
@@ -45,7 +53,7 @@ def load_clips(splits: Splits, split: str, data: Path, joints: str, progress: bo
     for an unknown split.
     """
     files = splits.files(split, data)
-    digest, motions = hashlib.sha256(), []
+    digest, motions, folders = hashlib.sha256(), [], []
     with bar("motion", len(files), progress) as advance:
         for file in files:
             digest.update(file.read_bytes())
@@ -53,10 +61,11 @@ def load_clips(splits: Splits, split: str, data: Path, joints: str, progress: bo
             motion = replace(motion, joints=_as_joint_set(motion, joints), joint_set=joints)
             if motion.duration_s >= MIN_SECONDS:
                 motions.append(motion)
+                folders.append(str(file.parent.relative_to(data)))
             advance(1)
     if not motions:
         raise MotionError(f"{data}: no clip of split '{split}' is {MIN_SECONDS:g} s long")
-    return Clips(tuple(motions), digest.hexdigest())
+    return Clips(tuple(motions), tuple(folders), digest.hexdigest())
 
 
 def _as_joint_set(motion: Motion, joints: str) -> Array:

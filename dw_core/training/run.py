@@ -18,17 +18,20 @@ from dw_core.training.loop import BEST, train
 from dw_core.training.mcc import MccTask
 from dw_core.training.mcc import text as mcc_text
 from dw_core.training.parallel import ranks
+from dw_core.training.pose_prior import PriorTask
+from dw_core.training.pose_prior import text as prior_text
 from dw_core.training.tasks import WarperTask
 from dw_core.training.warper import cost
 
 RESULT = "result.json"
+TEXTS = {"warper": evaluate.text, "mcc": mcc_text, "pose_prior": prior_text}
 
 
 def train_network(
     network: str, config: Path, joints: str | None, data: Path, out: Path, resume: bool, progress: bool
 ) -> None:
-    """Train a `warper` or `mcc`, and say how good its best weights are: best.safetensors and result.json in
-    `out`; or a Warper with each of the `losses`, and say which is how good.
+    """Train a `warper`, `pose_prior` or `mcc`, and say how good its best weights are: best.safetensors and
+    result.json in `out`; or a Warper with each of the `losses`, and say which is how good.
 
     `joints`: name of a joint set instead of the configuration's. Raises DwError for bad input.
     """
@@ -48,13 +51,15 @@ def train_network(
             if here.first:
                 print(ablation.text(compared))
             return
-        if network == "mcc":
-            peer = MccTask(settings, splits, data, show)
-            outcome, known = train(peer, settings, out, here, resume, progress), {}
-        else:
+        known: dict[str, Any] = {}
+        if network == "warper":
             task = WarperTask(settings, splits, data, show)
             outcome = train(task, settings, out, here, resume, progress)
             known = cost(task.network.cpu(), settings.cells // settings.pooled)
+        elif network == "pose_prior":
+            outcome = train(PriorTask(settings, splits, data, show), settings, out, here, resume, progress)
+        else:
+            outcome = train(MccTask(settings, splits, data, show), settings, out, here, resume, progress)
         if not here.first:
             return
         print(f"{outcome.steps} steps in {(time.monotonic() - began) / 60:.1f} minutes: {outcome.reason}")
@@ -63,7 +68,7 @@ def train_network(
             return
         result = {"command": command} | _of_header(out / BEST) | known
         _write(out, result)
-        print(evaluate.text(result) if network == "warper" else mcc_text(result))
+        print(TEXTS[network](result))
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ IntArray = npt.NDArray[np.int64]
 # The age of the oldest view, seconds, even in its logarithm; no lag that is trained on is longer.
 LONGEST_LAG_S = (0.015, 0.2)
 ROUNDS, TARGETS = 4, 6
+MOST_EXPOSURES = 400  # of scenes that last for a given time
 REGULAR = 0.5  # part of the scenes; in the others cameras run freely, and exposures deviate
 DROPPED = 0.15  # of the exposures, in one scene of three
 SPEED, SIZE = (0.7, 1.4), (0.88, 1.1)  # of the person, against the motion capture
@@ -81,12 +82,14 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What scenes are made of: clips, the constants of the detector, rigs that exist, cells of a map."""
+    """What scenes are made of: clips, the constants of the detector, rigs that exist, cells of a map; whether
+    clips are chosen evenly among their folders."""
 
     clips: Clips
     detector: DetectorModel
     rigs: Sequence[Rig]
     cells: int
+    evenly: bool = False
 
 
 def make_scene(source: Source, rng: np.random.Generator) -> Scene:
@@ -107,14 +110,33 @@ def some_views(scene: Scene, count: int, rng: np.random.Generator) -> Scene:
     return replace(scene, **less)
 
 
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What a rig sees of a person: K heatmaps in order of time, truth (K, J, 3) at their times; whether the
+    views fire in turn at one interval, and the nominal one."""
+
+    real: Rig
+    believed: Rig
+    regular: bool
+    tick_s: float
+    maps: list[Heatmaps]
+    truth: Array
+
+
 def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
     """One scene; None when too many exposures were dropped for any."""
+    return _collect(observe(source, rng), rng)
+
+
+def observe(source: Source, rng: np.random.Generator, seconds: float = 0.0) -> Observed:
+    """A person before a rig for ROUNDS exposures of each view, or for about `seconds` where that is longer,
+    but for no more than MOST_EXPOSURES."""
     existing = source.rigs and rng.random() < 0.25
     real = source.rigs[int(rng.integers(len(source.rigs)))] if existing else random_rig(rng)
     believed = miscalibrated(real, rng)
     regular = bool(rng.random() < REGULAR)
-    stamps_ns, views, tick_s = _exposures(len(real), regular, rng)
-    motion = source.clips.pick(rng)
+    stamps_ns, views, tick_s = _exposures(len(real), regular, rng, seconds)
+    motion = source.clips.pick_evenly(rng) if source.evenly else source.clips.pick(rng)
     truth = moving(motion, stamps_ns / NS, floor_middle(real), rng)
     joints = joint_set(motion.joint_set)
     maps: list[Heatmaps | None] = [None] * len(views)
@@ -124,21 +146,24 @@ def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
             mine, _seen(source, joints, real, believed, view, stamps_ns[mine], truth[mine], rng), strict=True
         ):
             maps[k] = seen
-    return _collect(real, believed, regular, tick_s, [one for one in maps if one is not None], truth, rng)
+    return Observed(real, believed, regular, tick_s, [one for one in maps if one is not None], truth)
 
 
-def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[IntArray, IntArray, float]:
+def _exposures(
+    views: int, regular: bool, rng: np.random.Generator, seconds: float
+) -> tuple[IntArray, IntArray, float]:
     """Stamps (K,) ns in order, which view fired (K,), and the nominal tick in s."""
     low, high = np.log(LONGEST_LAG_S)
     tick = float(np.exp(rng.uniform(low, high))) / (views - 1)
+    rounds = max(ROUNDS, min(int(np.ceil(seconds / (views * tick))), MOST_EXPOSURES // views))
     order = rng.permutation(views)
     if regular:
-        stamps = np.arange(ROUNDS * views) * tick
-        who = np.tile(order, ROUNDS)
+        stamps = np.arange(rounds * views) * tick
+        who = np.tile(order, rounds)
     else:
         period = views * tick * rng.uniform(0.8, 1.25, (views, 1))
-        times = (rng.random((views, 1)) + np.arange(ROUNDS) + rng.normal(0, 0.12, (views, ROUNDS))) * period
-        stamps, who = times.ravel(), np.repeat(np.arange(views), ROUNDS)
+        times = (rng.random((views, 1)) + np.arange(rounds) + rng.normal(0, 0.12, (views, rounds))) * period
+        stamps, who = times.ravel(), np.repeat(np.arange(views), rounds)
     if rng.random() < 1 / 3:
         kept = rng.random(len(stamps)) >= DROPPED
         stamps, who = stamps[kept], who[kept]
@@ -154,7 +179,7 @@ def moving(motion: Motion, times_s: Array, middle: Array, rng: np.random.Generat
     placed at random near a point of the floor."""
     span = float(times_s[-1])
     speed = min(rng.uniform(*SPEED), motion.duration_s / max(span, 1e-9))
-    start = rng.uniform(0, motion.duration_s - span * speed)
+    start = rng.uniform(0, max(motion.duration_s - span * speed, 0.0))
     joints = motion.at(np.clip(start + speed * times_s, 0, motion.duration_s)) * rng.uniform(*SIZE)
     R = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi)).as_matrix()
     centre = joints.mean((0, 1)) * (1.0, 1.0, 0.0)
@@ -175,6 +200,7 @@ def _seen(
     crops = _crops(PersonCrop(believed[view]), joints, stamps_ns, truth, rng)
     cells = np.stack([apply_affine(crop.to_cells(n), one) for crop, one in zip(crops, pixels, strict=True)])
     inside = _within(pixels, camera.width, camera.height) & _within(cells, n, n)
+    cells = np.where(np.isfinite(cells), cells, n / 2)  # behind the camera
     occluded = self_occlusion(joints, truth, camera.centre)
     peaks = simulate(source.detector, joints, cells, stamps_ns / NS, occluded, inside, rng, n)
     tensors = draw(peaks, n)
@@ -201,11 +227,9 @@ def _crops(
     return crops
 
 
-def _collect(
-    real: Rig, believed: Rig, regular: bool, tick_s: float, maps: list[Heatmaps], truth: Array,
-    rng: np.random.Generator,
-) -> Scene | None:  # fmt: skip
+def _collect(seen: Observed, rng: np.random.Generator) -> Scene | None:
     """Fill, fusion and velocities of some of the last exposures, each a target; None without one."""
+    real, believed, maps, truth = seen.real, seen.believed, seen.maps, seen.truth
     window, spatial, state = Window(real.names), SpatialFusion(believed), TemporalState()
     last = range(max(len(maps) - 2 * len(real), 1), len(maps))
     targets = set(rng.permutation(np.array(last))[:TARGETS].tolist())
@@ -216,7 +240,7 @@ def _collect(
             state = remember(state, dense)
             if k in targets and len(dense.views) > 1:
                 fused = spatial.apply(dense)
-                parts.append(_stale(real, state, fused, truth[k], len(sets), tick_s))
+                parts.append(_stale(real, state, fused, truth[k], len(sets), seen.tick_s))
                 sets.append(fused)
                 points.append(truth[k])
     if not sets:
@@ -224,7 +248,7 @@ def _collect(
     stale = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     views = [view for dense in sets for view in dense.views if view.view != dense.fresh]
     return Scene(
-        rig=believed, regular=regular, size=views[0].raw.shape[-1], points=np.stack(points),
+        rig=believed, regular=seen.regular, size=views[0].raw.shape[-1], points=np.stack(points),
         raw=tuple(view.raw for view in views), fused=tuple(view.tensor for view in views),
         **_as_seen(believed, sets), **stale,
     )  # fmt: skip

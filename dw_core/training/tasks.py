@@ -49,19 +49,13 @@ class WarperTask:
     def __init__(self, config: TrainingConfig, splits: Splits, data: Path, progress: bool = False) -> None:
         self.config = config
         self.network = _network(config)
-        rigs: list[Rig] = []
-        if config.cameras:
-            rigs = [load_h36m(data / config.cameras, subject) for subject in H36M_SUBJECTS]
-        detector = load_model()
-        clips, other = (
-            load_clips(splits, split, data, config.joint_set, progress) for split in ("train", "validation")
+        self._source, held_out = (
+            load_source(config, splits, split, data, progress) for split in ("train", "validation")
         )
-        self.data = clips.sha256
-        self._source = Source(clips, detector, rigs, config.cells)
+        self.data = self._source.clips.sha256
         self._kept = _maps(config)
         seeds = [(0, VALIDATION, number) for number in range(config.validation_scenes)]
         judged = () if config.architecture == "fast" else self._kept
-        held_out = Source(other, detector, rigs, config.cells)
         self.validation = make_validation(held_out, seeds, judged, config.lag, config.pooled)
         self._pool: dict[Seed, Seen] = {}
         self.result: dict[str, Any] = {}
@@ -114,6 +108,18 @@ class WarperTask:
             "validation": json.dumps(self.result),
         }
         save_weights(weights_of(self.network, joint_set(self.config.joint_set), **about), path)
+
+
+def load_source(
+    config: TrainingConfig, splits: Splits, split: str, data: Path, progress: bool = False
+) -> Source:
+    """What the scenes of a split are made of. Raises MotionError and CalibrationError for files that cannot
+    be used."""
+    rigs: list[Rig] = []
+    if config.cameras:
+        rigs = [load_h36m(data / config.cameras, subject) for subject in H36M_SUBJECTS]
+    clips = load_clips(splits, split, data, config.joint_set, progress)
+    return Source(clips, load_model(), rigs, config.cells)
 
 
 def _network(config: TrainingConfig) -> Network:

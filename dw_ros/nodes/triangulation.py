@@ -16,9 +16,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from dw_core.anatomy import load_offsets
 from dw_core.diagnostics.recent import Recent
-from dw_core.pipeline import Triangulation, require_possible
+from dw_core.pipeline import Triangulation, load_corrections, require_possible
 from dw_core.skeleton import joint_set
 from dw_core.types import DenseSet, StageStamps, TrackingState
 from dw_ros import conversions, distro, qos
@@ -61,6 +60,12 @@ class TriangulationNode(ManagedNode):
             "joint_offsets",
             "movenet",
             "Where the 2D network sees joints, to correct for: movenet, none, or a file (.json).",
+            live=True,
+        ),
+        Parameter(
+            "pose_prior",
+            "packaged",
+            "Network that moves joints to where people have them: packaged, none, or a file (.safetensors).",
             live=True,
         ),
         Parameter(
@@ -112,15 +117,15 @@ class TriangulationNode(ManagedNode):
         self._dense.listen(self.value("method") == "dlt")
 
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of Triangulation from the parameters, with changes. Raises DwError for joint offsets that
-        cannot be read."""
-        names = ("method", "mode", "lag_ms", "joint_offsets")
+        """Arguments of Triangulation from the parameters, with changes. Raises DwError for joint offsets and
+        a pose prior that cannot be read."""
+        names = ("method", "mode", "lag_ms", "joint_offsets", "pose_prior")
         values = {**{name: self.value(name) for name in names}, **changes}
         return {
             "method": values["method"],
             "mode": values["mode"],
             "lag_s": values["lag_ms"] / 1000,
-            "offsets": load_offsets(values["joint_offsets"]),
+            "corrections": load_corrections(values["joint_offsets"], values["pose_prior"], self._joints),
         }
 
     def activate(self) -> None:

@@ -129,9 +129,9 @@ def test_joints_are_placed_where_the_network_offsets_say(rig: Rig, motion: Motio
             Window(rig.names),
             SpatialFusion(rig),
             TemporalFusion(),
-            Triangulation(rig, COCO17, method, offsets=one),
+            Triangulation(rig, COCO17, method, corrections=corrections),
         )
-        for one in (None, offsets)
+        for corrections in ((), (offsets,))
     )
     moved = 0.0
     for heatmaps in interleaved(rig, motion):

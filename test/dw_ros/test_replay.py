@@ -19,7 +19,6 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
 
-from dw_core.anatomy import load_offsets
 from dw_core.data import assets, messages
 from dw_core.data.bag_reader import Bag
 from dw_core.data.bag_writer import BagFormat, BagWriter
@@ -33,7 +32,7 @@ from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import Rig
 from dw_core.interleave.schedule import RecordedSchedule, uniform_schedule
 from dw_core.interleave.window import Window
-from dw_core.pipeline import InterleavedPipeline, Triangulation
+from dw_core.pipeline import InterleavedPipeline, Triangulation, load_corrections
 from dw_core.skeleton import COCO17
 from dw_core.types import NS, JpegFrame, Skeleton3D, TrackingState
 from dw_ros import conversions, graph, msg
@@ -198,7 +197,7 @@ def test_a_replay_from_heatmaps_is_the_offline_pipeline_to_the_bit(first: Path, 
         Window(played.rig.names),
         SpatialFusion(played.rig, "sampled_view", 0.5),
         TemporalFusion(None, COCO17),
-        Triangulation(played.rig, COCO17, offsets=load_offsets("movenet")),
+        Triangulation(played.rig, COCO17, corrections=load_corrections("movenet", "packaged", COCO17)),
     )
     heatmaps = [
         messages.heatmaps(played.bag.decode(topic, data))

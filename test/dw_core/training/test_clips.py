@@ -56,7 +56,7 @@ def test_the_hash_is_that_of_the_files(data):
 
 def test_longer_clips_are_picked_more_often():
     long = Motion("long", np.tile(walk().joints, (3, 1, 1)), 60.0)
-    clips = Clips((walk("short"), long), "")
+    clips = Clips((walk("short"), long), ("one", "one"), "")
     picks = [clips.pick(np.random.default_rng(k)).name for k in range(400)]
     assert picks.count("long") / 400 == pytest.approx(0.75, abs=0.07)
 
