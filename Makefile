@@ -222,6 +222,7 @@ pose_prior: build $(VENV)/.test-dependencies
 		cp out/pose_prior_$$joints/best.safetensors dw_core/pose_prior_$$joints.safetensors; \
 		cp out/pose_prior_$$joints/result.json docs/results/pose_prior_$$joints.json; \
 	done
+	@$(BIN)/python -m dw_core.evaluation.prior_report docs/results docs/pose-prior.md
 
 mcc: build $(VENV)/.test-dependencies
 	@$(call TRAIN,mcc,mcc,mcc)

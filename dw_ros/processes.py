@@ -26,6 +26,26 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+class Restarts:
+    """How often a process may be started again: MAX_RESTARTS times within RESTARTS_WITHIN_S."""
+
+    def __init__(self) -> None:
+        self._at_s: list[float] = []
+        self.used_up = False
+
+    def allow(self, now_s: float) -> bool:
+        """Whether a process that ended now may be started once more, which then counts."""
+        self._at_s = [s for s in self._at_s if now_s - s < RESTARTS_WITHIN_S]
+        self.used_up = len(self._at_s) >= MAX_RESTARTS
+        if not self.used_up:
+            self._at_s.append(now_s)
+        return not self.used_up
+
+    def complaint(self) -> str:
+        """How often that was, where it was too often."""
+        return f", {MAX_RESTARTS + 1} times within {RESTARTS_WITHIN_S:.0f} s" if self.used_up else ""
+
+
 class _Child:
     """One child: its process, and when it was started again."""
 
@@ -33,7 +53,7 @@ class _Child:
         self.name = name
         self._command = list(command)
         self._restart = restart
-        self._restarts_s: list[float] = []
+        self._restarts = Restarts()
         self.due_s: float | None = None  # when a child that died is started again
         self._run()
 
@@ -47,22 +67,18 @@ class _Child:
         if code is None:
             return False
         if self.due_s is None:
-            self._restarts_s = [s for s in self._restarts_s if now_s - s < RESTARTS_WITHIN_S]
-            if not self._restart or code == EXIT_BAD_INPUT or len(self._restarts_s) >= MAX_RESTARTS:
+            if not self._restart or code == EXIT_BAD_INPUT or not self._restarts.allow(now_s):
                 return True
             self.due_s = now_s + RESTART_DELAY_S
             print(f"dw: {self.name} ended with code {code} and is started again", file=sys.stderr)
         elif now_s >= self.due_s:
             self.due_s = None
-            self._restarts_s.append(now_s)
             self._run()
         return False
 
     def complaint(self) -> str:
         """How it ended, and how often."""
-        too_often = len(self._restarts_s) >= MAX_RESTARTS
-        often = f", {MAX_RESTARTS + 1} times within {RESTARTS_WITHIN_S:.0f} s" if too_often else ""
-        return f"{self.name} ended with code {self.process.returncode}{often}"
+        return f"{self.name} ended with code {self.process.returncode}{self._restarts.complaint()}"
 
 
 class Processes:

@@ -3,6 +3,9 @@
 Reads the same description of the graph as `dw up`: dw_ros/graph.py.
 """
 
+import time
+from functools import partial
+
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
@@ -10,7 +13,7 @@ from launch_ros.actions import Node
 
 from dw_core.errors import EXIT_BAD_INPUT
 from dw_ros import graph
-from dw_ros.processes import RESTART_DELAY_S
+from dw_ros.processes import RESTART_DELAY_S, Restarts
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 ARGUMENTS = {
@@ -72,15 +75,18 @@ def _node(
         output="screen",
         respawn=True,
         respawn_delay=RESTART_DELAY_S,
-        on_exit=_on_exit,
+        on_exit=partial(_on_exit, Restarts()),
         **own,
     )
 
 
-def _on_exit(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
-    """Who dies is started again; who refuses its input, or a supervisor who was told so, ends the graph."""
+def _on_exit(restarts: Restarts, event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    """Who dies is started again, but not for ever; who refuses its input, or a supervisor who was told so, ends
+    the graph."""
     if event.returncode == EXIT_BAD_INPUT:
         return Shutdown(reason=f"{event.process_name} refused its input")
+    if not restarts.allow(time.monotonic()):
+        return Shutdown(reason=f"{event.process_name} ended{restarts.complaint()}")
     return None
 
 

@@ -25,6 +25,7 @@ from dw_core.evaluation import (
     demo_report,
     footage_report,
     motion_report,
+    prior_report,
     rendered_report,
     speed_report,
     warper_report,
@@ -152,6 +153,14 @@ def test_blocks_show_what_their_files_hold(
 @pytest.mark.parametrize("name", WARPER_BLOCKS)
 def test_the_model_card_shows_what_was_trained_and_measured(name: str) -> None:
     assert block(ROOT / "docs/warper.md", name) == WARPER_BLOCKS[name]
+
+
+def test_the_pose_priors_card_shows_what_was_trained() -> None:
+    """On the motion that the Warper was trained on."""
+    trained = prior_report.results(ROOT / "docs/results")
+    assert block(ROOT / "docs/pose-prior.md", prior_report.BLOCK) == prior_report.block_text(trained)
+    warper = json.loads((ROOT / "docs/results/warper_coco17.json").read_text())
+    assert {one["data_sha256"] for one in trained} == {warper["data_sha256"]}
 
 
 def test_the_warper_and_its_peers_are_measured_on_clips_for_tests() -> None:

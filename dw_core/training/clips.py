@@ -27,7 +27,7 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Motions of one joint set, the folder of each, and the SHA-256 over the bytes of their files in order."""
+    """Motions of one joint set, the folder of each, and the SHA-256 over the bytes of their files."""
 
     motions: tuple[Motion, ...]
     folders: tuple[str, ...]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dw_ros.processes import Processes
+from dw_ros.processes import MAX_RESTARTS, RESTARTS_WITHIN_S, Processes, Restarts
 
 WAITS = [sys.executable, "-c", "import signal,sys; signal.signal(2, lambda *_: sys.exit(0)); signal.pause()"]
 
@@ -92,6 +92,16 @@ def test_a_child_that_dies_too_often_is_given_up(
     said = capfd.readouterr().err
     assert said.count("is started again") == 2
     assert "/dw/node ended with code 3, 3 times within 60 s" in said
+
+
+def test_restarts_are_counted_within_a_minute() -> None:
+    restarts = Restarts()
+    assert all(restarts.allow(10.0 * k) for k in range(MAX_RESTARTS))
+    assert restarts.complaint() == ""
+    assert not restarts.allow(RESTARTS_WITHIN_S - 1) and not restarts.allow(RESTARTS_WITHIN_S - 0.5)
+    assert restarts.complaint() == f", {MAX_RESTARTS + 1} times within 60 s"
+    assert restarts.allow(RESTARTS_WITHIN_S + 1), "the first is forgotten"
+    assert not restarts.allow(RESTARTS_WITHIN_S + 2)
 
 
 def test_a_child_that_refused_its_input_is_not_started_again() -> None:

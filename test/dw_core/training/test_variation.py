@@ -1,4 +1,4 @@
-"""Skeletons that nobody captured are still skeletons. Who stands is in the frame of the trunk, but for its origin."""
+"""Skeletons that nobody captured are still skeletons. Who stands is in the frame of the trunk."""
 
 import numpy as np
 import pytest
