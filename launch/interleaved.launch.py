@@ -81,8 +81,8 @@ def _node(
 
 
 def _on_exit(restarts: Restarts, event: ProcessExited, context: LaunchContext) -> Shutdown | None:
-    """Who dies is started again, but not for ever; who refuses its input, or a supervisor who was told so, ends
-    the graph."""
+    """Who dies is started again, but not for ever; who refuses its input, or a supervisor who was told so,
+    ends the graph."""
     if event.returncode == EXIT_BAD_INPUT:
         return Shutdown(reason=f"{event.process_name} refused its input")
     if not restarts.allow(time.monotonic()):
