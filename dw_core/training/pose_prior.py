@@ -24,8 +24,9 @@ from dw_core.data.splits import Splits
 from dw_core.geometry.camera import Array
 from dw_core.pose_prior import ARCHITECTURE, SCALE_M, TRUNK, PosePrior, features, in_trunk, mirrored
 from dw_core.progress import bar
-from dw_core.skeleton import JointSet, joint_set
+from dw_core.skeleton import COCO17, JointSet, joint_set
 from dw_core.tracking.tracker import SkeletonTracker
+from dw_core.training.clips import FACE_M
 from dw_core.training.config import TrainingConfig
 from dw_core.training.loop import TRAINING, VALIDATION, Seed
 from dw_core.training.scenes import Observed, Source, observe
@@ -54,7 +55,7 @@ class Pool:
 @dataclass(frozen=True, eq=False)
 class PriorBatch:
     """What the network sees (B, 4 J), where joints are from there (B, J, 3) as parts of SCALE_M, and which
-    are known (B, J)."""
+    are known (B, J): seen, and captured."""
 
     seen: Tensor
     moves: Tensor
@@ -214,7 +215,9 @@ def _samples(pool: Pool, joints: JointSet, rng: np.random.Generator) -> tuple[Fl
     moves = np.einsum("bkc,bjc->bjk", frames, truth - found)
     turned = rng.random((IN_SCENE, 1, 1)) < 0.5
     places, moves = (np.where(turned, mirrored(one, joints), one) for one in (places, moves))
-    known: Array = np.isfinite(moves).all(-1) * np.ones(J)
+    # a face that is only fixed to the head's bone has nothing to teach: it stays where it is
+    captured = [name not in FACE_M or joints != COCO17 for name in joints.joints]
+    known = np.isfinite(moves).all(-1, keepdims=True)[..., 0] * np.array(captured, np.float64)
     return features(places), np.nan_to_num(moves) / SCALE_M, known
 
 

@@ -6,12 +6,14 @@ import torch
 
 from dw_core.detector.model import load_model
 from dw_core.pose_prior import SCALE_M, in_trunk, load_prior
-from dw_core.skeleton import H36M17
+from dw_core.skeleton import COCO17, H36M17
+from dw_core.training.clips import FACE_M
 from dw_core.training.loop import BEST, train
 from dw_core.training.parallel import Ranks
-from dw_core.training.pose_prior import FAR_M, IN_SCENE, TAKEN, PriorTask, text, track
+from dw_core.training.pose_prior import FAR_M, IN_SCENE, TAKEN, Pool, PriorTask, _samples, text, track
 from dw_core.training.scenes import MOST_EXPOSURES, Source, observe
 
+from ..test_anatomy import standing as whole
 from .conftest import SPLITS, standing
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -89,3 +91,13 @@ def test_scenes_of_a_given_time_have_no_more_exposures_than_they_may(source: Sou
     for seed in range(4):
         seen = observe(source, np.random.default_rng(seed), 30.0)
         assert len(seen.maps) == len(seen.truth) <= MOST_EXPOSURES
+
+
+def test_a_face_that_was_not_captured_is_not_learned():
+    """Of COCO's joints; Human3.6M's nose is the captured head's."""
+    for joints, faces in ((COCO17, 5), (H36M17, 0)):
+        pool = Pool(np.zeros((4, 17, 3)), np.zeros((4, 17, 3)))
+        pool.truth[:] = in_trunk(whole(joints), joints)[1]
+        _, _, known = _samples(pool, joints, np.random.default_rng(0))
+        assert (known.max(0) == 0).sum() == faces
+        assert set(np.array(joints.joints)[known.max(0) == 0]) <= set(FACE_M)
