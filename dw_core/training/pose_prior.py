@@ -217,8 +217,8 @@ def _samples(pool: Pool, joints: JointSet, rng: np.random.Generator) -> tuple[Fl
     places, moves = (np.where(turned, mirrored(one, joints), one) for one in (places, moves))
     # a face that is only fixed to the head's bone has nothing to teach: it stays where it is
     captured = [name not in FACE_M or joints != COCO17 for name in joints.joints]
-    known = np.isfinite(moves).all(-1, keepdims=True)[..., 0] * np.array(captured, np.float64)
-    return features(places), np.nan_to_num(moves) / SCALE_M, known
+    known = np.isfinite(moves).all(-1) * np.array(captured)
+    return features(places), np.nan_to_num(moves) / SCALE_M, np.asarray(known, dtype=np.float64)
 
 
 def _root(joints: JointSet) -> list[int]:
