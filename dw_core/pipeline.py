@@ -24,15 +24,13 @@ from dw_core.geometry.triangulation import triangulate
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowState
 from dw_core.pose_prior import load_prior
 from dw_core.skeleton import JointSet
-from dw_core.tracking.tracker import SkeletonTracker, TrackerState
+from dw_core.tracking.tracker import SkeletonTracker, TrackerSettings, TrackerState
 from dw_core.types import NS, DenseSet, Heatmaps, Skeleton3D, TrackingState
 
 Method = Literal["tracker", "dlt"]
 Mode = Literal["causal", "window"]
 # What the tracker remembers.
 MAX_LAG_S = 0.2
-# The paper's form: fewer joints than this are nobody.
-MIN_JOINTS = 6
 
 
 class Correction(Protocol):
@@ -66,7 +64,8 @@ class Triangulation:
     `causal`: the skeleton at the newest exposure, from what was seen up to then. `window`: skeletons at the
     exposures that lie at least `lag_s` behind the newest, from all that was seen since too: later, better.
 
-    `corrections`: what moves the joints that come out, one after another.
+    `corrections`: what moves the joints that come out, one after another. `tracking`: thresholds of the
+    tracker; its `min_joints` is that of `dlt` too.
     Raises ConfigError for a lag out of range, and for `dlt` in window mode.
     """
 
@@ -78,21 +77,31 @@ class Triangulation:
         mode: Mode = "causal",
         lag_s: float = MAX_LAG_S,
         corrections: Sequence[Correction] = (),
+        tracking: TrackerSettings | None = None,
     ) -> None:
-        self.change(method, mode, lag_s, corrections)
         self.counters: Counter[str] = Counter()
         self._rig, self._joints = rig, joints
+        self._tracking = tracking or TrackerSettings()
         self._begin()
+        self.change(method, mode, lag_s, corrections, tracking)
 
-    def change(self, method: Method, mode: Mode, lag_s: float, corrections: Sequence[Correction]) -> None:
+    def change(
+        self,
+        method: Method,
+        mode: Mode,
+        lag_s: float,
+        corrections: Sequence[Correction],
+        tracking: TrackerSettings | None = None,
+    ) -> None:
         """Go on with other settings, between two sets; each exposure still gets one skeleton at most. Raises
         ConfigError as when it is made."""
         require_possible(method, mode, lag_s)
         self.method, self.mode = method, mode
         self._lag_ns, self._corrections = round(lag_s * NS), tuple(corrections)
+        self._tracking = self._tracker.settings = tracking or TrackerSettings()
 
     def _begin(self) -> None:
-        self._tracker = SkeletonTracker(self._rig, self._joints)
+        self._tracker = SkeletonTracker(self._rig, self._joints, self._tracking)
         self._newest_ns: int | None = None  # observation
         self._given_ns: int | None = None  # skeleton
 
@@ -164,7 +173,7 @@ class Triangulation:
             np.stack([one.covariance for one in seen], 1),
             np.stack([one.confidence for one in seen], 1),
         )
-        found = np.isfinite(solved.points).all(-1).sum() >= MIN_JOINTS
+        found = np.isfinite(solved.points).all(-1).sum() >= self._tracking.min_joints
         return Skeleton3D(
             stamp_ns=dense.target_ns,
             identity=0,

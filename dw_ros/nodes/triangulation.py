@@ -19,6 +19,7 @@ from typing import Any
 from dw_core.diagnostics.recent import Recent
 from dw_core.pipeline import Triangulation, load_corrections, require_possible
 from dw_core.skeleton import joint_set
+from dw_core.tracking.tracker import TrackerSettings
 from dw_core.types import DenseSet, StageStamps, TrackingState
 from dw_ros import conversions, distro, qos
 from dw_ros.conversions import People
@@ -30,6 +31,7 @@ from dw_ros.ports import Bus, Outlet
 
 # From exposure to image at the heatmap node, to heatmaps, to the fused set, to the skeleton.
 STAGES = ("image", "inference", "fusion", "tracking")
+TRACKING, THRESHOLDS = TrackerSettings(), ("min_joints", "unknown_std_m", "confirm_s")
 COUNTED = ("tracked", "initialising", "lost", "late")
 
 
@@ -66,6 +68,30 @@ class TriangulationNode(ManagedNode):
             "pose_prior",
             "packaged",
             "Network that moves joints to where people have them: packaged, none, or a file (.safetensors).",
+            live=True,
+        ),
+        Parameter(
+            "min_joints",
+            TRACKING.min_joints,
+            "Fewer known joints than this are no skeleton.",
+            1,
+            133,
+            live=True,
+        ),
+        Parameter(
+            "unknown_std_m",
+            TRACKING.unknown_std_m,
+            "A joint whose standard deviation is more than this, after the newest observation, is unknown.",
+            0.01,
+            1.0,
+            live=True,
+        ),
+        Parameter(
+            "confirm_s",
+            TRACKING.confirm_s,
+            "Without a view that confirms it for so long a track is lost.",
+            0.05,
+            5.0,
             live=True,
         ),
         Parameter(
@@ -119,13 +145,13 @@ class TriangulationNode(ManagedNode):
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of Triangulation from the parameters, with changes. Raises DwError for joint offsets and
         a pose prior that cannot be read."""
-        names = ("method", "mode", "lag_ms", "joint_offsets", "pose_prior")
-        values = {**{name: self.value(name) for name in names}, **changes}
+        values = {one.name: self.value(one.name) for one in self.PARAMETERS} | dict(changes)
         return {
             "method": values["method"],
             "mode": values["mode"],
             "lag_s": values["lag_ms"] / 1000,
             "corrections": load_corrections(values["joint_offsets"], values["pose_prior"], self._joints),
+            "tracking": TrackerSettings(**{name: values[name] for name in THRESHOLDS}),
         }
 
     def activate(self) -> None:

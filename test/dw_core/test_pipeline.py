@@ -21,6 +21,7 @@ from dw_core.interleave.schedule import uniform_schedule
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowSettings
 from dw_core.pipeline import InterleavedPipeline, Method, Mode, Triangulation
 from dw_core.skeleton import COCO17
+from dw_core.tracking.tracker import TrackerSettings
 from dw_core.types import NS, Heatmaps, Skeleton3D, TrackingState
 
 START_NS = 1_000 * NS
@@ -274,7 +275,7 @@ def test_a_lag_that_changes_on_the_way_gives_each_exposure_once_and_in_order(
     stamps, behind_ns = [], []
     for n, observation in enumerate(interleaved(rig, motion)):
         if n == TICKS // 2:
-            triangulation.change("tracker", "window", 0.15, None)
+            triangulation.change("tracker", "window", 0.15, ())
         given = [skeleton.stamp_ns for skeleton in pipeline.skeletons(observation)]
         stamps += given
         behind_ns += [(n, observation.stamp_ns - stamp) for stamp in given]
@@ -282,7 +283,28 @@ def test_a_lag_that_changes_on_the_way_gives_each_exposure_once_and_in_order(
     assert min(ns for n, ns in behind_ns if n < TICKS // 2) < 0.08 * NS
     assert min(ns for n, ns in behind_ns if n >= TICKS // 2) >= 0.15 * NS
     with pytest.raises(ConfigError, match="no window mode"):
-        triangulation.change("dlt", "window", 0.1, None)
+        triangulation.change("dlt", "window", 0.1, ())
+
+
+@pytest.mark.parametrize("method", ["tracker", "dlt"])
+def test_thresholds_change_between_two_sets_and_what_is_known_stays(
+    rig: Rig, motion: Motion, method: Method
+) -> None:
+    """More joints than there are: nobody; back again: the very skeletons of a run that was never changed."""
+    (plain, *_), (changed, _, triangulation) = (make_pipeline(rig, method) for _ in range(2))
+    strict = TrackerSettings(min_joints=len(COCO17) + 1, confirm_s=5.0)
+    for n, heatmaps in enumerate(interleaved(rig, motion)):
+        if n in (TICKS // 2, TICKS // 2 + 8):
+            triangulation.change(method, "causal", 0.2, (), strict if n == TICKS // 2 else None)
+        one, other = plain.push(heatmaps), changed.push(heatmaps)
+        assert one is not None and other is not None
+        if TICKS // 2 <= n < TICKS // 2 + 8:
+            assert other.state == TrackingState.LOST
+        elif n < TICKS // 2 or method == "dlt":
+            assert_equal([one], [other])
+        elif n > TICKS // 2 + 20:
+            assert other.state == TrackingState.TRACKED
+            np.testing.assert_allclose(other.positions, one.positions, atol=5e-3)
 
 
 def test_a_window_that_cannot_be_is_refused(rig: Rig) -> None:

@@ -102,6 +102,17 @@ def test_mode_and_lag_change_how_far_behind_their_exposures_skeletons_come(live:
     assert back.successful
 
 
+def test_thresholds_of_the_tracker_change_who_is_somebody(live: Live) -> None:
+    (more,) = live.set("triangulation", min_joints=18)
+    assert more.successful, more.reason
+    live.wait(lambda: values(live, "triangulation").get("tracking_state") == "lost")
+    (back,) = live.set("triangulation", min_joints=6)
+    assert back.successful
+    live.wait(lambda: values(live, "triangulation").get("tracking_state") == "tracked")
+    (none,) = live.set("triangulation", min_joints=0)
+    assert not none.successful and "range" in none.reason
+
+
 def test_phases_change_the_stamps_of_the_skeletons(live: Live) -> None:
     phases = [0.0, 30.0, 100.0, 180.0]
     announced = len(live.schedules)
