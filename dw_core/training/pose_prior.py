@@ -100,7 +100,7 @@ class PriorTask:
         )
 
     def loss(self, batch: PriorBatch, device: torch.device) -> Tensor:
-        """Mean distance of joints, plus that of joints relative to the middle of the hips (one number),
+        """Mean distance of joints, plus that of joints relative to the root (one number),
         mm."""
         found = self.network(batch.seen.to(device)).float()
         known, moves = batch.known.to(device), batch.moves.to(device)
