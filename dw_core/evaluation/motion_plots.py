@@ -36,6 +36,7 @@ SHOWN = (
 )  # fmt: skip
 MARKERS = {"full": "^", "sync": "s", "interleaved": "o"}
 STYLES = {"causal": "-", "window": "--"}
+TAB20_GREYS = (14, 15)
 
 
 def plot_all(result: dict[str, Any], folder: Path) -> list[Path]:
@@ -90,8 +91,12 @@ def _against(result: dict[str, Any], name: str) -> Any:
 
 
 def _colour(method: str) -> Any:
-    others = [name for name in METHODS if name != "pipeline"]
-    return "black" if method == "pipeline" else plt.get_cmap("tab20")(others.index(method) % 20)
+    """Black for the pipeline, and no grey for any other."""
+    if method == "pipeline":
+        return "black"
+    colours = [plt.get_cmap("tab20")(k) for k in range(20) if k not in TAB20_GREYS]
+    colours += [plt.get_cmap("tab20b")(k) for k in range(0, 20, 2)]
+    return colours[[name for name in METHODS if name != "pipeline"].index(method)]
 
 
 def _joints(result: dict[str, Any]) -> Any:
