@@ -22,6 +22,8 @@ Composition = Literal["composed", "isolated"]
 COMPOSITIONS: tuple[Composition, ...] = ("composed", "isolated")
 FOOTAGE, RENDERED, EXTERNAL = "footage", "rendered", "external"
 SCENE = "config/scenes/walk.yaml"
+# Between processes a trigger's event takes about a millisecond, now and then three.
+ISOLATED_LEAD_MS = 3.0
 DEFAULT_RIG, OWN_RIG = "balance_beam", "rig.yaml"
 # Nodes with a life cycle, which the supervisor brings up.
 MANAGED = ("triangulation", "temporal_fusion", "spatial_fusion", "heatmap", "camera")
@@ -152,6 +154,9 @@ def interleaved_graph(options: GraphOptions) -> tuple[NodeSpec, ...]:
     shared = {"rig": str(rig)}
     namespace = namespace_of(options)
     trigger = shared if options.rate_hz is None else {**shared, "rate_hz": float(options.rate_hz)}
+    if options.composition == "isolated" and options.source != EXTERNAL:
+        # our cameras expose at the stamp, whenever they hear of it; others may expose when they hear of it
+        trigger = {**trigger, "lead_ms": ISOLATED_LEAD_MS}
     nodes = [
         *([NodeSpec("hri", "hri", namespace, shared)] if options.hri else []),
         NodeSpec("markers", "markers", namespace, shared),

@@ -9,6 +9,7 @@ exposure and whose frame_id is <view>_optical_frame.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from sensor_msgs.msg import CameraInfo
 from dw_core.data import messages
 from dw_core.data.footage import Footage, decode_jpeg
 from dw_core.interleave.schedule import Shot
-from dw_core.types import ImageFrame, JpegFrame
+from dw_core.types import NS, ImageFrame, JpegFrame
 from dw_ros import conversions, qos
 from dw_ros.managed import ManagedNode
 from dw_ros.msg import TriggerSchedule
 from dw_ros.node import Health, main_of
+from dw_ros.nodes.trigger import MAX_LEAD_MS
 from dw_ros.parameters import RIG_TEXT, Parameter
 from dw_ros.ports import Bus
 from dw_ros.view import ViewNode
@@ -64,6 +66,8 @@ class CameraNode(ManagedNode, ViewNode):
     def _expose(self, shot: Shot) -> None:
         if shot.camera != self.view or self._start_ns is None:
             return
+        # a shot may be announced before its time (lead_ms of the trigger)
+        time.sleep(min(max(shot.stamp_ns - self.now_ns(), 0) / NS, MAX_LEAD_MS / 1000))
         index = self._footage.index_at(self.view, shot.stamp_ns - self._start_ns)
         jpeg = self._footage.jpeg(self.view, index)
         self._jpeg.send(JpegFrame(self.view, shot.stamp_ns, jpeg))

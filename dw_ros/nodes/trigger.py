@@ -42,6 +42,8 @@ CHANGE_DELAY_NS = NS // 10
 JITTER_SAMPLES = 600
 # More than this part of the shots of a second is too many.
 MAX_MISSED = 0.01
+# Whoever waits for an exposure that was announced waits no longer than this.
+MAX_LEAD_MS = 50.0
 # Simulated time cannot be slept; it is looked at this often.
 SIMULATED_POLL_S = 0.001
 
@@ -57,6 +59,14 @@ class TriggerNode(DwNode):
             "Phase of each camera within the period, ms (simulated). Unset or empty: evenly spread.",
             kind=RosParameter.Type.DOUBLE_ARRAY,
             live=True,
+        ),
+        Parameter(
+            "lead_ms",
+            0.0,
+            "How long before its exposure a shot is announced, for those who would hear of it late; "
+            "not in simulated time.",
+            0.0,
+            MAX_LEAD_MS,
         ),
         Parameter("schedule_file", "", "CSV file with the columns camera,stamp_ns (recorded)."),
         Parameter("autostart", True, "Start firing at once; otherwise wait for trigger/run."),
@@ -151,7 +161,8 @@ class TriggerNode(DwNode):
         """
         while True:
             shot = self._schedule.shot(number)
-            if not self._sleep_until(shot.stamp_ns):
+            lead_ns = 0 if self._simulated else round(self.value("lead_ms") * 1e6)
+            if not self._sleep_until(shot.stamp_ns - lead_ns):
                 return
             now = self.now_ns()
             if now >= self._schedule.shot(number + 1).stamp_ns and not self._simulated:
@@ -161,7 +172,7 @@ class TriggerNode(DwNode):
                 continue
             self._events.send(replace(shot, issued_ns=now))
             self._fired += 1
-            self._errors_ns.append(now - shot.stamp_ns)
+            self._errors_ns.append(now - shot.stamp_ns + lead_ns)
             number += 1
 
     @property

@@ -97,6 +97,17 @@ def test_every_graph_parameter_is_declared_by_its_node() -> None:
         }
 
 
+def test_only_our_own_cameras_in_other_processes_hear_of_a_shot_ahead_of_it() -> None:
+    def lead(options: GraphOptions) -> object:
+        (trigger,) = (one for one in graph.interleaved_graph(options) if one.executable == "trigger")
+        return trigger.parameters.get("lead_ms")
+
+    assert lead(GraphOptions(composition="isolated")) == graph.ISOLATED_LEAD_MS
+    assert lead(GraphOptions()) is None
+    external = GraphOptions(source="external", rig="balance_beam", composition="isolated")
+    assert lead(external) is None
+
+
 def test_the_launch_file_offers_what_dw_up_offers() -> None:
     tree = ast.parse((ROOT / "launch/interleaved.launch.py").read_text())
     (table,) = (

@@ -70,6 +70,20 @@ def test_shots_follow_the_latched_schedule_exactly(
         assert event.error_ns == issued - stamp >= 0
 
 
+def test_shots_are_announced_ahead_of_their_exposures(
+    make: Callable[..., TriggerNode], node: Node, spin_until: Callable[..., None]
+) -> None:
+    trigger = make(rate_hz=5.0, lead_ms=20.0)
+    trigger.start()
+    events, _ = listen(node)
+    spin_until(lambda: len(events) >= 6, trigger, node)
+    # 20 ms ahead, but for what the thread wakes up late; half of the shots at least have not been exposed yet
+    ahead_ns = sorted(-event.error_ns for event in events)
+    assert ahead_ns[-1] <= 20 * MS and ahead_ns[len(ahead_ns) // 2] > 0
+    late_ms = float(trigger.health().values["error_mean_ms"])
+    assert late_ms == pytest.approx(20.0 - sum(ahead_ns) / len(ahead_ns) / MS, abs=5.0)
+
+
 def test_the_service_starts_and_stops(
     make: Callable[..., TriggerNode], node: Node, spin_until: Callable[..., None]
 ) -> None:
