@@ -69,10 +69,15 @@ CHECKS = (
     Check("no such rig", "dw up --rig nowhere", r"dw: rig 'nowhere'.*", 2),
     Check("topics of ROS4HRI without hri_msgs", "dw up --hri", r"dw: hri_msgs.*", 2),
     Check("a robot of which nothing is known", "python -m dw_ros.nodes.separation_monitor", r"dw: .*", 2),
-    Check("what ROS adds, one process, 60 exposures a second", "dw demo --out composed",
+    Check("what ROS adds, one process, 60 exposures a second", "sleep 15; dw top --once",
+          r".*triangulation .*waiting p50.*", beside="dw up"),
+    Check("a process per node, 20 exposures a second", "sleep 15; dw top --once",
+          r".*triangulation .*waiting p50.*", beside="dw up --composition isolated --rate-hz 5"),
+    Check("one process, a recorder of all topics beside it", "dw demo --out composed",
           r".*waiting and transport.*"),
-    Check("40 exposures a second", "dw demo --rate-hz 10 --out slower", r".*waiting and transport.*"),
-    Check("a process per node, 20 exposures a second",
+    Check("the same, 40 exposures a second", "dw demo --rate-hz 10 --out slower",
+          r".*waiting and transport.*"),
+    Check("a process per node and a recorder, 20 exposures a second",
           "dw demo --composition isolated --rate-hz 5 --out isolated", r".*waiting and transport.*"),
 )  # fmt: skip
 

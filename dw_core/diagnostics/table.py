@@ -30,7 +30,8 @@ SHOWN: dict[str, dict[str, str]] = {
         "skeletons_per_s": "{} per s",
         "latency_total_p50_ms": "p50 {} ms",
         "latency_total_p95_ms": "p95 {} ms",
-        "latency_waiting_p50_ms": "of that {} ms waiting",
+        "latency_waiting_p50_ms": "waiting p50 {} ms",
+        "latency_waiting_p95_ms": "p95 {} ms",
     },
 }
 DROPS = (" dropped", " failed", " refused")
