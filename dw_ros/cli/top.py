@@ -18,7 +18,7 @@ from dw_core.diagnostics.table import Status, table
 from dw_core.errors import ConfigError, DwError
 
 PERIOD_S = 1.0
-# Every process reports once a second: after so long everybody has.
+# Every process reports once a second: when nobody new has for so long, everybody has.
 ROUND_S = 1.5
 POLL_S = 0.1
 CLEAR, HOME = "\x1b[2J", "\x1b[H\x1b[J"
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     listener = Listener(context, args.namespace)
     try:
         listener.wait(args.wait_s)
-        listener.serve(ROUND_S)
+        listener.settle(args.wait_s)
         if args.once:
             print(table(listener.statuses()))
             return 0
@@ -110,6 +110,15 @@ class Listener:
                     "(`dw up`) with the same ROS_DOMAIN_ID"
                 )
             self._executor.spin_once(timeout_sec=POLL_S)
+
+    def settle(self, limit_s: float) -> None:
+        """Until nobody new has reported for a round, or for `limit_s` at most."""
+        since = time.monotonic()
+        deadline, known = since + max(limit_s, ROUND_S), len(self._heard)
+        while time.monotonic() < min(deadline, since + ROUND_S):
+            self._executor.spin_once(timeout_sec=POLL_S)
+            if len(self._heard) > known:
+                since, known = time.monotonic(), len(self._heard)
 
     def statuses(self) -> list[Status]:
         """The newest ones, with their age."""
