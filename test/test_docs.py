@@ -113,11 +113,19 @@ def test_the_results_show_what_the_benchmark_measured(name: str) -> None:
 
 
 MOTION = motion_report.load_results(ROOT / "docs/results")
+MOTION_BLOCKS = motion_report.blocks(MOTION)
 
 
-@pytest.mark.parametrize("name", MOTION)
+@pytest.mark.parametrize("name", MOTION_BLOCKS)
 def test_the_results_show_what_was_measured_on_motion_capture(name: str) -> None:
-    assert block(ROOT / "docs/results.md", name) == motion_report.blocks(MOTION)[name]
+    assert block(ROOT / "docs/results.md", name) == MOTION_BLOCKS[name]
+
+
+def test_unseen_clips_are_in_no_other_result() -> None:
+    clips = {name: {one["file"] for one in MOTION[name].get("sequences", ())} for name in MOTION}
+    clips["models"] = set(MOTION["models"]["protocol"]["clips"])
+    others = set().union(*(clips[name] for name in clips if name != "unseen"))
+    assert clips["unseen"] and others and not clips["unseen"] & others
 
 
 def test_figures_are_measured_on_clips_for_tests_and_tuned_on_clips_for_training() -> None:
