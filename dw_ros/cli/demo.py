@@ -18,6 +18,7 @@ from dw_core.data.bags import Run, read_run
 from dw_core.data.footage import Footage
 from dw_core.errors import ConfigError
 from dw_core.evaluation.demo_report import report
+from dw_core.evaluation.results import finite
 from dw_core.evaluation.run import summarise
 from dw_ros import graph
 from dw_ros.nodes import recorder
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     print("reading the bag back")
     recorded = read_run(bag)
     summary = summarise(recorded) | _circumstances(options, args.duration_s)
-    (args.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    text = json.dumps(finite(summary), indent=2, allow_nan=False)
+    (args.out / "summary.json").write_text(f"{text}\n")
     _draw(recorded, Footage.open(graph.source_folder(options.source), recorded.rig.names), args.out)
     print(report(summary))
     print(f"written   {args.out}/summary.json  overlay.jpg  skeletons_3d.png  bag/")
