@@ -30,6 +30,13 @@ def domain() -> Iterator[int]:
         yield number
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Processes of tests hear SIGINT, even where a script started the tests in its background: a shell makes
+    what it starts so ignore it, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def context() -> Iterator[Context]:
     """A context of its own for one test."""
