@@ -66,8 +66,8 @@ class CameraNode(ManagedNode, ViewNode):
     def _expose(self, shot: Shot) -> None:
         if shot.camera != self.view or self._start_ns is None:
             return
-        # a shot may be announced before its time (lead_ms of the trigger); in one process the trigger waits too,
-        # and announces the next one after this exposure
+        # a shot may be announced before its time (lead_ms of the trigger); in one process the trigger waits
+        # too, and announces the next one after this exposure
         time.sleep(min(max(shot.stamp_ns - self.now_ns(), 0) / NS, MAX_LEAD_MS / 1000))
         index = self._footage.index_at(self.view, shot.stamp_ns - self._start_ns)
         jpeg = self._footage.jpeg(self.view, index)
