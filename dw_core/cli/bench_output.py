@@ -22,7 +22,10 @@ def refuse_early(args: argparse.Namespace) -> None:
     for option in ("json", "results", "plot", "detector-plot"):
         path = getattr(args, option.replace("-", "_"), None)
         if path is not None:
+            existed = path.exists()
             _write(option, path, "", "a")
+            if not existed:
+                path.unlink()  # what fails later leaves no empty file
     plots = getattr(args, "plots", None)
     if plots is not None:
         try:

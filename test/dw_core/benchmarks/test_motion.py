@@ -349,3 +349,10 @@ def test_bad_input_is_one_sentence(files, options, sentence):
     )
     assert done.returncode == 2
     assert done.stderr.startswith("dw: ") and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_that_fails_leaves_the_json_of_before_or_none(files):
+    (files / "before.json").write_text("{}")
+    for name in ("before.json", "new.json"):
+        assert bench(files, "--rig", "none.json", "--json", name).returncode == 2
+    assert (files / "before.json").read_text() == "{}" and not (files / "new.json").exists()
