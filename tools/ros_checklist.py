@@ -62,6 +62,7 @@ CHECKS = (
     Check("a bag that was cut", "cp run/run_0.mcap cut.mcap && truncate -s -3000000 cut.mcap && "
           "dw eval bag cut.mcap", r".*warning.*"),
     Check("a viewer's file of a bag", "dw view run --save run.rrd && du -k run.rrd", r"\d+\s+run\.rrd"),
+    Check("and of one that was cut", "dw view cut.mcap --save cut.rrd", r".*warning.*"),
     Check("a node is killed", "pkill -9 -f '[h]eatmap.*/dw/cam02' && sleep 5; "
           "until dw top --once --namespace dw/cam02 | grep 'heatmap *OK'; do sleep 1; done",
           r".*cam02/heatmap +OK .*",

@@ -81,17 +81,22 @@ def run(args: argparse.Namespace) -> int:
 def _show_bag(args: argparse.Namespace, rig: Rig | None, sinks: Sinks) -> rr.RecordingStream:
     """Fill the sinks with a bag; the stream, which serves them for as long as it lives."""
     from dw_core.data import messages
+    from dw_core.data.bag_reader import Bag
+    from dw_core.data.bag_topics import DEFINITION, RIG
     from dw_core.skeleton import joint_set
     from dw_core.viewing import feed
     from dw_core.viewing.recording import Recording
     from dw_core.viewing.sinks import hand_over, open_stream
 
-    with feed.open_bag(args.bag, args.namespace) as bag:
-        rig = rig or messages.rig(bag.last(feed.RIG))
-        joints = joint_set(bag.last(feed.DEFINITION).name)
-        stream = open_stream(sinks, rig, live=False)
-        count = bag.play(rig, Recording(stream, rig, joints))
-        hand_over(stream)
+    bag = Bag(args.bag)
+    namespace = feed.namespace_of(bag, args.namespace)
+    rig = rig or messages.rig(bag.first(f"{namespace}/{RIG}"))
+    joints = joint_set(bag.first(f"{namespace}/{DEFINITION}").name)
+    stream = open_stream(sinks, rig, live=False)
+    count = feed.play(bag, namespace, rig, Recording(stream, rig, joints))
+    hand_over(stream)
+    if bag.warning:
+        print(f"dw: warning: {bag.warning}", file=sys.stderr, flush=True)
     print(f"dw: {count} messages of {args.bag}" + (f" in {sinks.save}" if sinks.save else ""), flush=True)
     return stream
 

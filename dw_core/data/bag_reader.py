@@ -98,6 +98,12 @@ class Bag:
                 f"{self.path} was cut off ({problem}): {read.messages} messages of {seconds:.1f} s were read"
             )
 
+    def first(self, name: str) -> Any:
+        """The first message of a topic, as `decode` gives it. Raises MediaError when there is none."""
+        for topic, _, data in self.messages(lambda topic: topic.name == name):
+            return self.decode(topic, data)
+        raise MediaError(f"{self.path} holds no message of {name}, expected a recording of the whole graph")
+
     def decode(self, topic: Topic, data: bytes) -> Any:
         """A message as an object with the fields of its definition. Raises MediaError for other bytes."""
         try:

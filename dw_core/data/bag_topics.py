@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+# What every graph says of itself once, below its namespace.
+RIG, DEFINITION = "rig_calibration", "skeleton_definition"
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,8 @@ class Topic:
 
 # Topic, time of arrival in ns, the message as it came over the wire.
 Recorded = tuple[Topic, int, bytes]
+
+
+def graphs(names: Iterable[str]) -> list[str]:
+    """Namespaces, such as "/dw", of the graphs that have topics of these names, in order."""
+    return sorted(name.removesuffix(f"/{RIG}") for name in names if name.endswith(f"/{RIG}"))

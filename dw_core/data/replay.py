@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dw_core.data import messages
 from dw_core.data.bag_reader import Bag
-from dw_core.data.bag_topics import Recorded, Topic
+from dw_core.data.bag_topics import DEFINITION, RIG, Recorded, Topic, graphs
 from dw_core.errors import ConfigError, MediaError
 from dw_core.geometry.camera import Rig
 
 Start = Literal["images", "heatmaps"]
 STARTS = ("auto", "images", "heatmaps")
-_RIG, _DEFINITION = "rig_calibration", "skeleton_definition"
 # Of the whole rig; every view has more.
 _OF_RIG = ("trigger/event", "trigger/schedule", "truth/skeletons")
 _OF_VIEW = {
@@ -63,8 +62,8 @@ def open_replay(path: Path, start: str = "auto") -> Replay:
     bag = Bag(path)
     names = {topic.name for topic in bag.topics()}
     namespace = _namespace(path, names)
-    rig = messages.rig(_first(bag, f"{namespace}/{_RIG}"))
-    definition = _first(bag, f"{namespace}/{_DEFINITION}")
+    rig = messages.rig(bag.first(f"{namespace}/{RIG}"))
+    definition = bag.first(f"{namespace}/{DEFINITION}")
 
     def held(kind: Start) -> tuple[str, ...]:
         of_views = [f"{view}/{name}" for view in rig.names for name in _OF_VIEW[kind]]
@@ -80,15 +79,8 @@ def open_replay(path: Path, start: str = "auto") -> Replay:
 
 
 def _namespace(path: Path, names: set[str]) -> str:
-    found = sorted(name.removesuffix(f"/{_RIG}") for name in names if name.endswith(f"/{_RIG}"))
+    found = graphs(names)
     if len(found) != 1:
-        what = f"runs of several graphs ({', '.join(found)})" if found else f"no {_RIG}"
+        what = f"runs of several graphs ({', '.join(found)})" if found else f"no {RIG}"
         raise MediaError(f"{path} holds {what}, expected a recording of one whole graph")
     return found[0]
-
-
-def _first(bag: Bag, name: str) -> Any:
-    """The first message of a topic."""
-    for topic, _, data in bag.messages(lambda topic: topic.name == name):
-        return bag.decode(topic, data)
-    raise MediaError(f"{bag.path} holds no message on {name}, expected a recording of the whole graph")

@@ -14,6 +14,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage
 
 from dw_core.data import messages
+from dw_core.data.bag_topics import DEFINITION, RIG
 from dw_core.geometry.camera import Rig
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import NS
@@ -31,8 +32,8 @@ KINDS: dict[str, tuple[type, QoSProfile]] = {
     "image/compressed": (CompressedImage, qos.SENSOR),
     "heatmaps": (msg.Heatmaps, qos.SENSOR),
     "skeleton2d": (msg.Skeleton2D, qos.SENSOR),
-    feed.RIG: (msg.RigCalibration, qos.LATCHED),
-    feed.DEFINITION: (msg.SkeletonDefinition, qos.LATCHED),
+    RIG: (msg.RigCalibration, qos.LATCHED),
+    DEFINITION: (msg.SkeletonDefinition, qos.LATCHED),
 }
 
 
@@ -45,8 +46,8 @@ class Viewer:
         self._joints: JointSet | None = None
         self._stream: Any = None
         if rig is None:
-            self._subscribe(feed.RIG, f"{self._namespace}/{feed.RIG}", self._on_rig)
-        self._subscribe(feed.DEFINITION, f"{self._namespace}/{feed.DEFINITION}", self._on_definition)
+            self._subscribe(RIG, f"{self._namespace}/{RIG}", self._on_rig)
+        self._subscribe(DEFINITION, f"{self._namespace}/{DEFINITION}", self._on_definition)
         print(f"dw: waiting for the graph in {self._namespace}; Ctrl-C stops it", flush=True)
 
     def close(self) -> None:

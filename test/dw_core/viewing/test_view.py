@@ -169,6 +169,18 @@ def test_a_bag_without_images_is_shown_too(make_bag: Callable[..., Path], tmp_pa
     assert "/world/cam1/image EncodedImage:blob" not in found
 
 
+def test_a_bag_that_was_cut_off_is_shown_up_to_there(bag: Path, tmp_path: Path) -> None:
+    (whole,) = bag.glob("*.mcap")
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    result = view(cut, "--save", tmp_path / "cut.rrd")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith(f"dw: warning: {cut} was cut off (cut.mcap ends early, at byte ")
+    shown = int(result.stdout.split()[1])
+    assert 0 < shown < 4 * TICKS + 1
+    assert len(columns(tmp_path / "cut.rrd")["/world/person_1/joints Points3D:positions"]) >= shown // 5
+
+
 def test_of_two_graphs_the_namespace_says_which(make_bag: Callable[..., Path], tmp_path: Path) -> None:
     bag = make_bag(namespaces=("/left", "/lab/right"))
     result = view(bag, "--save", tmp_path / "run.rrd")
@@ -184,7 +196,11 @@ def test_of_two_graphs_the_namespace_says_which(make_bag: Callable[..., Path], t
 def test_what_cannot_be_is_one_sentence(bag: Path, tmp_path: Path) -> None:
     cases = {
         (str(bag),): "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set): say --web",
-        (str(tmp_path), "--web"): f"{tmp_path} cannot be read as a bag",
+        (
+            str(tmp_path),
+            "--web",
+        ): f"{tmp_path} cannot be read as a bag: no .mcap or .db3 file in it, expected",
+        (str(tmp_path / "none"), "--web"): f"{tmp_path}/none cannot be read as a bag: no .mcap or .db3 file",
         (str(bag), "--web", "--port", "70000"): "--port is 70000, expected 1 to 65534",
         (str(bag), "--save", str(tmp_path / "no/such/run.rrd")): "the viewer cannot be opened",
         (str(bag), "--save", str(tmp_path / "run.rrd"), "--rig", "no.yaml"): "no.yaml: it cannot be read",
