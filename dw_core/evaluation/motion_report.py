@@ -31,9 +31,9 @@ MORE_COLUMNS = (
 # What distinguishes one run from another, as the JSON has it.
 RUN = ("tick_ms", "noise", "views", "jitter", "drops")
 POOLED = "all"
-# What the document is made from: the main run, the same of clips that nothing was chosen on, and one for each
-# thing that is varied.
-MAIN, UNSEEN, MODELS = "motion", "unseen", "models"
+# What the document is made from: the main run, the same of clips that no other benchmark takes, and one for
+# each thing that is varied.
+MAIN, OTHERS, MODELS = "motion", "others", "models"
 YARDSTICK = "dlt causal"
 VARIED = ("motion_ticks", "motion_jitter", "motion_drops", "motion_noise", "motion_views")
 
@@ -165,21 +165,21 @@ def varied_table(result: dict[str, Any]) -> str:
     return f"```\n{wrapped(result['command'])}\n```\n\n{table(header, list(rows.values()))}"
 
 
-def ratio_table(main: dict[str, Any], unseen: dict[str, Any]) -> str:
+def ratio_table(main: dict[str, Any], others: dict[str, Any]) -> str:
     """Markdown: errors in the first run of each, as parts of those of plain DLT of all views."""
     figures = ("mpjpe_root_mm", "mpjpe_abs_mm")
-    columns = [(of_label(result, sequence=POOLED), figure) for result in (main, unseen) for figure in figures]
+    columns = [(of_label(result, sequence=POOLED), figure) for result in (main, others) for figure in figures]
     header = ["of plain DLT of all views"]
-    for result in (main, unseen):
+    for result in (main, others):
         header += [f"{len(result['sequences'])} clips, {name}" for name in ("relative", "absolute")]
     rows = [
         [name, *(f"{e[name][f] / e[YARDSTICK][f]:.3f}" if name in e else "" for e, f in columns)]
         for name in columns[0][0]
     ]
-    better = [_better(unseen, "pipeline causal", other) for other in (YARDSTICK, "placed causal")]
+    better = [_better(others, "pipeline causal", other) for other in (YARDSTICK, "placed causal")]
     return (
-        f"```\n{wrapped(unseen['command'])}\n```\n\n{table(header, rows)}\n\n"
-        f"On the {len(unseen['sequences'])}: the whole pipeline, causal, is better than plain DLT on "
+        f"```\n{wrapped(others['command'])}\n```\n\n{table(header, rows)}\n\n"
+        f"On the {len(others['sequences'])}: the whole pipeline, causal, is better than plain DLT on "
         f"{better[0]} of them, and better than without the pose prior on {better[1]} (relative)."
     )
 
@@ -244,14 +244,14 @@ def blocks(results: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The document's blocks by name, from the results by name."""
     made = {MAIN: motion_table(results[MAIN]), MODELS: models_table(results[MODELS])}
     fenced = {name: f"```\n{text}\n```" for name, text in made.items()}
-    fenced["motion_ratios"] = ratio_table(results[MAIN], results[UNSEEN])
+    fenced["motion_ratios"] = ratio_table(results[MAIN], results[OTHERS])
     return fenced | {name: varied_table(results[name]) for name in VARIED}
 
 
 def load_results(folder: Path) -> dict[str, dict[str, Any]]:
     """The results that the document is made from, by name."""
     return {
-        name: json.loads((folder / f"{name}.json").read_text()) for name in (MAIN, UNSEEN, MODELS, *VARIED)
+        name: json.loads((folder / f"{name}.json").read_text()) for name in (MAIN, OTHERS, MODELS, *VARIED)
     }
 
 
