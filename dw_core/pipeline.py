@@ -1,7 +1,7 @@
 """The stages joined: heatmaps of one view in, a skeleton at the time of an exposure out.
 
     Window ──► SpatialFusion ──► TemporalFusion ──► Triangulation
-     fill       epipolar maxima   Warper             rays, tracker
+     fill       epipolar maxima   Warper             joints refined, rays, tracker
 
 The ROS nodes hold one stage each and do the same arithmetic on the same values.
 """
@@ -9,36 +9,26 @@ The ROS nodes hold one stage each and do the same arithmetic on the same values.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from dw_core.anatomy import load_offsets
 from dw_core.errors import ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion, TemporalState
-from dw_core.geometry.camera import Array, Rig
+from dw_core.geometry.camera import Rig
 from dw_core.geometry.triangulation import triangulate
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowState
-from dw_core.pose_prior import load_prior
+from dw_core.joint_refiner import JointRefiner
 from dw_core.skeleton import JointSet
 from dw_core.tracking.tracker import SkeletonTracker, TrackerSettings, TrackerState
-from dw_core.types import NS, DenseSet, Heatmaps, Skeleton3D, TrackingState
+from dw_core.types import NS, DenseSet, Heatmaps, Skeleton2D, Skeleton3D, TrackingState
 
 Method = Literal["tracker", "dlt"]
 Mode = Literal["causal", "window"]
 # What the tracker remembers.
 MAX_LAG_S = 0.2
-
-
-class Correction(Protocol):
-    """What moves joints from where they seem to be to where they are: offsets of the 2D network (anatomy.py),
-    a pose prior (pose_prior.py)."""
-
-    def corrected(self, positions: Array, joints: JointSet) -> Array:
-        """Joints (..., J, 3), moved; those that are NaN stay so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +54,8 @@ class Triangulation:
     `causal`: the skeleton at the newest exposure, from what was seen up to then. `window`: skeletons at the
     exposures that lie at least `lag_s` behind the newest, from all that was seen since too: later, better.
 
-    `corrections`: what moves the joints that come out, one after another. `tracking`: thresholds of the
-    tracker; its `min_joints` is that of `dlt` too.
+    `refiner`: what moves each view's joints, and says how sure they are, before they are triangulated.
+    `tracking`: thresholds of the tracker; its `min_joints` is that of `dlt` too.
     Raises ConfigError for a lag out of range, and for `dlt` in window mode.
     """
 
@@ -76,28 +66,28 @@ class Triangulation:
         method: Method = "tracker",
         mode: Mode = "causal",
         lag_s: float = MAX_LAG_S,
-        corrections: Sequence[Correction] = (),
+        refiner: JointRefiner | None = None,
         tracking: TrackerSettings | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._rig, self._joints = rig, joints
         self._tracking = tracking or TrackerSettings()
         self._begin()
-        self.change(method, mode, lag_s, corrections, tracking)
+        self.change(method, mode, lag_s, refiner, tracking)
 
     def change(
         self,
         method: Method,
         mode: Mode,
         lag_s: float,
-        corrections: Sequence[Correction],
+        refiner: JointRefiner | None,
         tracking: TrackerSettings | None = None,
     ) -> None:
         """Go on with other settings, between two sets; each exposure still gets one skeleton at most. Raises
         ConfigError as when it is made."""
         require_possible(method, mode, lag_s)
         self.method, self.mode = method, mode
-        self._lag_ns, self._corrections = round(lag_s * NS), tuple(corrections)
+        self._lag_ns, self._refiner = round(lag_s * NS), refiner
         self._tracking = self._tracker.settings = tracking or TrackerSettings()
 
     def _begin(self) -> None:
@@ -136,13 +126,10 @@ class Triangulation:
         for skeleton in skeletons:
             self._given_ns = skeleton.stamp_ns
             self.counters[skeleton.state.name.lower()] += 1
-        return tuple(self._corrected(skeleton) for skeleton in skeletons)
+        return skeletons
 
-    def _corrected(self, skeleton: Skeleton3D) -> Skeleton3D:
-        positions = skeleton.positions
-        for correction in self._corrections:
-            positions = correction.corrected(positions, self._joints)
-        return replace(skeleton, positions=positions)
+    def _refined(self, seen: Skeleton2D) -> Skeleton2D:
+        return seen if self._refiner is None else self._refiner.refined(seen)
 
     def _causal(self, dense: DenseSet) -> tuple[Skeleton3D, ...]:
         skeleton = self._track(dense) if self.method == "tracker" else self._solve(dense)
@@ -159,11 +146,11 @@ class Triangulation:
 
     def _track(self, dense: DenseSet) -> Skeleton3D:
         (fresh,) = (view for view in dense.views if view.view == dense.fresh)
-        self._tracker.update(fresh.joints)
+        self._tracker.update(self._refined(fresh.joints))
         return self._tracker.at(dense.target_ns)
 
     def _solve(self, dense: DenseSet) -> Skeleton3D:
-        seen = [view.joints for view in dense.views]
+        seen = [self._refined(view.joints) for view in dense.views]
         J = len(self._joints)
         if len(seen) < 2:
             return _nobody(dense, self._joints)
@@ -186,13 +173,6 @@ class Triangulation:
             views=tuple(view.view for view in dense.views),
             view_ages_ns=tuple(dense.target_ns - view.source_stamp_ns for view in dense.views),
         )
-
-
-def load_corrections(offsets: str, prior: str, joints: JointSet) -> tuple[Correction, ...]:
-    """What moves joints, by the names that the parameters `joint_offsets` and `pose_prior` have. Raises
-    ConfigError and AssetError for files that cannot be used."""
-    both = load_offsets(offsets), load_prior(prior, joints)
-    return tuple(one for one in both if one is not None)
 
 
 def require_possible(method: Method, mode: Mode, lag_s: float) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from dw_core.errors import ConfigError
 
@@ -42,6 +46,12 @@ class JointSet:
         swap = {"left": "right", "right": "left"}
         head, _, tail = joint.partition("_")
         return f"{swap[head]}_{tail}" if head in swap else joint
+
+
+@lru_cache(maxsize=8)
+def partners(joints: JointSet) -> npt.NDArray[np.intp]:
+    """Index (J,) of every joint's counterpart on the other side; its own where it has none."""
+    return np.array([joints.index(joints.partner(joint)) for joint in joints.joints])
 
 
 COCO17 = JointSet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,8 @@ from dw_core.benchmarks.keypoints import Scene
 from dw_core.benchmarks.map_methods import Seen, from_maps
 from dw_core.benchmarks.methods import Sampling
 from dw_core.geometry.camera import Array
-from dw_core.pipeline import Correction, Mode
+from dw_core.joint_refiner import JointRefiner
+from dw_core.pipeline import Mode
 
 # A method in one of its modes.
 Key = tuple[str, Mode]
@@ -33,9 +34,10 @@ class Method:
 METHODS = {
     "dlt": Method("full", ("causal",), "plain DLT of all views at every tick: M times the images"),
     "dlt_weighted": Method("full", ("causal",), "the same, rows times the network's confidence"),
+    "dlt_refined": Method("full", ("causal",), "plain DLT of all views' joints that are refined"),
     "robust": Method("full", ("causal",), "robust triangulation of all views at every tick"),
     "full_tracker": Method("full", BOTH, "the tracker, on the joints of all views at every tick"),
-    "full_pipeline": Method("full", BOTH, "the same, corrected as the pipeline's joints are"),
+    "full_pipeline": Method("full", BOTH, "the same, on joints that are refined as the pipeline's"),
     "sync_hold": Method("sync", ("causal",), "plain DLT of all views at every M-th tick, held in between"),
     "sync_tracker": Method("sync", BOTH, "the tracker, on the joints of all views at every M-th tick"),
     "slerp": Method("sync", ("window",), "bones turned evenly between these"),
@@ -59,12 +61,9 @@ METHODS = {
         needs="paper_warper",
     ),
     "tracker": Method("interleaved", BOTH, "the tracker, on the joints of the raw fresh maps"),
-    "placed": Method("interleaved", BOTH, "the same, placed by the network's offsets"),
-    "pipeline": Method("interleaved", BOTH, "all stages as users run them: placed, then the pose prior"),
+    "pipeline": Method("interleaved", BOTH, "all stages as users run them: the same, on refined joints"),
 }
-TRACKERS = ("full_tracker", "sync_tracker", "tracker")
-# Of which tracker, and by how many of the pipeline's corrections: the network's offsets, then the pose prior.
-CORRECTED = {"full_pipeline": ("full_tracker", 2), "placed": ("tracker", 1)}
+TRACKERS = ("full_tracker", "full_pipeline", "sync_tracker", "tracker")
 ON_KEYPOINTS: dict[Key, Callable[[Scene], Array]] = {
     ("dlt", "causal"): methods.dlt_full,
     ("dlt_weighted", "causal"): methods.dlt_full_weighted,
@@ -90,7 +89,7 @@ def latency_ticks(key: Key, views: int, lag_ticks: int) -> int:
     name, mode = key
     if mode == "causal":
         return 0
-    if name in (*TRACKERS, *CORRECTED, "pipeline"):
+    if name in (*TRACKERS, "pipeline"):
         return lag_ticks
     # the next key frame, or the view's next exposure; centred sets come with the first tick that is too late
     return views - 1 if name in ("slerp", "mcc", "linear") else (views - 1) // 2 + 1
@@ -103,30 +102,25 @@ def estimates(
     warper: Path | None,
     mcc: Path | None,
     advance: Callable[[int], None] = lambda ticks: None,
-    corrections: Sequence[Correction] = (),
+    refiner: JointRefiner | None = None,
     peers: Mapping[str, Path] | None = None,
 ) -> dict[Key, Array]:
     """Poses (T, J, 3) of every method that is wanted, in the order asked for; those whose weights are missing
-    are left out. `corrections`: what the pipeline moves joints by; `peers`: weights of the Warper's, by
+    are left out. `refiner`: of the pipeline; `peers`: weights of the Warper's, by
     method. Raises AssetError, ConfigError for weights that cannot be used."""
     found = {key: ON_KEYPOINTS[key](seen.scene) for key in wanted if key in ON_KEYPOINTS}
     if ("mcc", "window") in wanted and mcc is not None:
         found["mcc", "window"] = interpolation.mcc(seen.scene, mcc)
-    needed = set(wanted) | {(CORRECTED[name][0], mode) for name, mode in wanted if name in CORRECTED}
+    names = {name for name, _ in wanted}
+    refined = seen.scene.refined(refiner) if names & {"dlt_refined", "full_pipeline"} else seen.scene
+    if "dlt_refined" in names:
+        found["dlt_refined", "causal"] = methods.dlt_full(refined)
     for name in TRACKERS:
-        if any(one == name for one, _ in needed):
+        if name in names:
+            scene = refined if name == "full_pipeline" else seen.scene
             # what lies behind the clip's end is not smoothed
-            smoothed = (name, "window") in needed
-            causal, window = methods.track(
-                seen.scene, lag_ticks if smoothed else len(seen.scene), sampling=METHODS[name].sampling
-            )
+            lag = lag_ticks if (name, "window") in wanted else len(scene)
+            causal, window = methods.track(scene, lag, sampling=METHODS[name].sampling)
             found |= {(name, "causal"): causal, (name, "window"): window}
-    for name, mode in wanted:
-        if name in CORRECTED:
-            tracker, count = CORRECTED[name]
-            poses = found[tracker, mode]
-            for correction in corrections[:count]:
-                poses = correction.corrected(poses, seen.scene.joints)
-            found[name, mode] = poses
-    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, corrections, peers)
+    found |= from_maps(seen, set(wanted), warper, lag_ticks, advance, refiner, peers)
     return {key: found[key] for key in wanted if key in found}

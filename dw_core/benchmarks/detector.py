@@ -14,7 +14,7 @@ import numpy as np
 
 from dw_core.benchmarks.detections import Detections
 from dw_core.geometry.camera import Array
-from dw_core.skeleton import COCO17
+from dw_core.skeleton import COCO17, partners
 from dw_core.synthetic.truth import Truth
 
 # An error of more than this part of the crop's side is gross: the joint was not found.
@@ -33,7 +33,7 @@ RULES = {
     "d2_ratio": "median squared Mahalanobis distance of near joints by the claimed covariance, over that of "
     "two Gaussian coordinates: 1 when the claim is right, more when the errors are larger",
 }
-PARTNERS = np.array([COCO17.index(COCO17.partner(joint)) for joint in COCO17.joints])
+PARTNERS = partners(COCO17)
 # Of 2 degrees of freedom.
 MEDIAN_D2 = 2 * np.log(2)
 MAD = 1.4826  # of a Gaussian: standard deviation over median absolute deviation

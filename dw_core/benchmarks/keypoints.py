@@ -7,7 +7,7 @@ M views, J joints.
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dw_core.data.motion import Motion
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array, Rig, project
+from dw_core.joint_refiner import JointRefiner
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.types import NS, Skeleton2D
 
@@ -76,6 +77,13 @@ class Scene:
         """Which views (T, M) saw something at which tick, where all fire together at every M-th."""
         together = np.arange(len(self))[:, None] % len(self.rig) == 0
         return np.asarray(self.exposed & together)
+
+    def refined(self, refiner: JointRefiner | None) -> Scene:
+        """The same, every view's joints refined."""
+        if refiner is None:
+            return self
+        pixels, covariance = refiner.refine(self.pixels, self.covariance, self.confidence)
+        return replace(self, pixels=pixels, covariance=covariance)
 
     def stamp_ns(self, tick: int) -> int:
         return int(self.stamps_ns[tick])

@@ -7,7 +7,7 @@ first two are plain triangulations of all views' maps. T ticks, M views, J joint
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,8 @@ from dw_core.fusion.warper import TemporalFusion, open_warper
 from dw_core.fusion.weights import load_weights
 from dw_core.geometry.camera import Array
 from dw_core.interleave.window import Window, WindowSettings
-from dw_core.pipeline import Correction, InterleavedPipeline, Mode, Triangulation
+from dw_core.joint_refiner import JointRefiner
+from dw_core.pipeline import InterleavedPipeline, Mode, Triangulation
 from dw_core.skeleton import JointSet
 from dw_core.types import NS, DenseSet, Float32Array, Heatmaps
 
@@ -120,7 +121,7 @@ class Piped:
     """The pipeline as users run it. Poses of lost exposures do not come."""
 
     def __init__(
-        self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float, corrections: Sequence[Correction]
+        self, seen: Seen, mode: Mode, weights: Path | None, lag_s: float, refiner: JointRefiner | None
     ) -> None:
         scene = seen.scene
         self._ticks = {int(stamp): tick for tick, stamp in enumerate(scene.stamps_ns)}
@@ -129,7 +130,7 @@ class Piped:
             Window(scene.rig.names),
             SpatialFusion(scene.rig),
             TemporalFusion(weights, scene.joints),
-            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s, corrections=corrections),
+            Triangulation(scene.rig, scene.joints, mode=mode, lag_s=lag_s, refiner=refiner),
         )
 
     def push(self, heatmaps: Heatmaps) -> None:
@@ -148,7 +149,7 @@ def from_maps(
     weights: Path | None,
     lag_ticks: int,
     advance: Callable[[int], None],
-    corrections: Sequence[Correction] = (),
+    refiner: JointRefiner | None = None,
     peers: Mapping[str, Path] | None = None,
 ) -> dict[tuple[str, Mode], Array]:
     """Poses (T, J, 3) of those of `epipolar`, `warper`, its `peers` and `pipeline` that are wanted in a mode.
@@ -163,7 +164,7 @@ def from_maps(
             stages.append((mode, Fusions(seen, mode, used)))
         if ("pipeline", mode) in wanted:
             lag_s = lag_ticks * seen.scene.tick_ns / NS
-            stages.append((mode, Piped(seen, mode, weights, lag_s, corrections)))
+            stages.append((mode, Piped(seen, mode, weights, lag_s, refiner)))
     if not stages:
         return {}
     for heatmaps in exposures(seen, advance):

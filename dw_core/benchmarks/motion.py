@@ -39,7 +39,8 @@ from dw_core.errors import ConfigError
 from dw_core.evaluation.results import finite
 from dw_core.fusion.weights import packaged_weights
 from dw_core.geometry.camera import Rig
-from dw_core.pipeline import MAX_LAG_S, Mode, load_corrections
+from dw_core.joint_refiner import NONE, PACKAGED, load_refiner
+from dw_core.pipeline import MAX_LAG_S, Mode
 from dw_core.progress import bar
 from dw_core.types import NS
 
@@ -242,9 +243,9 @@ def _judged(
     wanted = keys(settings.methods, settings.modes)
     warper = settings.warper or packaged_weights(motion.joint_set)
     # what is known of the network's errors helps against nothing else
-    known = ("movenet", "packaged") if run.disturbance.noise == "detector" else ("none", "none")
-    corrections = load_corrections(*known, seen.scene.joints)
-    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, corrections, settings.peers)
+    known = PACKAGED if run.disturbance.noise == "detector" else NONE
+    refiner = load_refiner(known, seen.scene.joints)
+    poses = estimates(seen, wanted, lag, warper, settings.mcc, advance, refiner, settings.peers)
     ticks = judged_range(len(seen.scene), run.tick_ns, run.views, lag)
     return seen, judge(seen.scene, poses, ticks), poses
 

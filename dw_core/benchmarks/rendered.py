@@ -31,7 +31,7 @@ from dw_core.evaluation.metrics import (
     within,
 )
 from dw_core.geometry.camera import Array, Rig
-from dw_core.pipeline import load_corrections
+from dw_core.joint_refiner import PACKAGED, load_refiner
 from dw_core.skeleton import COCO17
 from dw_core.synthetic.truth import BoolArray, Truth, load_truth
 from dw_core.types import NS
@@ -41,8 +41,8 @@ METHODS = {
     "dlt_full": "causal; plain DLT of all views at every tick: M times the images",
     "dlt_full_weighted": "causal; the same, rows times the detector's confidence",
     "robust_full": "causal; robust triangulation of all views at every tick: M times the images",
-    "weighted_placed": "causal; dlt_full_weighted, its joints placed by the network's offsets (anatomy.py)",
-    "robust_placed": "causal; robust_full, its joints placed",
+    "weighted_refined": "causal; dlt_full_weighted, of refined joints (joint_refiner.py)",
+    "robust_refined": "causal; robust_full, of refined joints",
     "dlt_sync_hold": "causal; plain DLT of all views at every M-th tick, held in between",
     "sync_causal": "causal; the tracker on all views at every M-th tick",
     "sync_window": "window of the lag; the same, a lag after the tick",
@@ -50,10 +50,8 @@ METHODS = {
     "linear_per_view": "window of M - 1 ticks; plain DLT of pixels interpolated between a view's exposures",
     "tracker_causal": "causal; the tracker at the newest exposure",
     "tracker_window": "window of the lag; the tracker, a lag after the exposure",
-    "placed_causal": "causal; tracker_causal, its joints placed",
-    "placed_window": "window of the lag; tracker_window, its joints placed",
-    "pipeline_causal": "causal; placed_causal, moved by the pose prior: what the system gives",
-    "pipeline_window": "window of the lag; placed_window, moved by the pose prior: what the system gives",
+    "pipeline_causal": "causal; tracker_causal, of refined joints: what the system gives",
+    "pipeline_window": "window of the lag; tracker_window, of refined joints: what the system gives",
 }
 # Whose absolute error the others' are compared with.
 YARDSTICK = "dlt_full_weighted"
@@ -190,23 +188,14 @@ def estimates(scene: Scene, lag_ticks: int) -> dict[str, Array]:
     """Poses (T, J, 3) of every method of METHODS, in its order."""
     causal, window = methods.track(scene, lag_ticks)
     sync_causal, sync_window = methods.track(scene, lag_ticks, sampling="sync")
-    weighted, robust = methods.dlt_full_weighted(scene), methods.robust_full(scene)
-    offsets, *prior = load_corrections("movenet", "packaged", scene.joints)
-
-    def placed(poses: Array) -> Array:
-        return offsets.corrected(poses, scene.joints)
-
-    def moved(poses: Array) -> Array:
-        for correction in prior:
-            poses = correction.corrected(poses, scene.joints)
-        return poses
-
+    refined = scene.refined(load_refiner(PACKAGED, scene.joints))
+    pipeline_causal, pipeline_window = methods.track(refined, lag_ticks)
     return {
         "dlt_full": methods.dlt_full(scene),
-        "dlt_full_weighted": weighted,
-        "robust_full": robust,
-        "weighted_placed": placed(weighted),
-        "robust_placed": placed(robust),
+        "dlt_full_weighted": methods.dlt_full_weighted(scene),
+        "robust_full": methods.robust_full(scene),
+        "weighted_refined": methods.dlt_full_weighted(refined),
+        "robust_refined": methods.robust_full(refined),
         "dlt_sync_hold": methods.dlt_sync_hold(scene),
         "sync_causal": sync_causal,
         "sync_window": sync_window,
@@ -214,10 +203,8 @@ def estimates(scene: Scene, lag_ticks: int) -> dict[str, Array]:
         "linear_per_view": methods.linear_per_view(scene),
         "tracker_causal": causal,
         "tracker_window": window,
-        "placed_causal": placed(causal),
-        "placed_window": placed(window),
-        "pipeline_causal": moved(placed(causal)),
-        "pipeline_window": moved(placed(window)),
+        "pipeline_causal": pipeline_causal,
+        "pipeline_window": pipeline_window,
     }
 
 

@@ -12,7 +12,7 @@ from dw_core.errors import ConfigError
 TASKS = {
     "warper": "the Warper of the temporal stage",
     "losses": "the Warper with each loss, with and without the one in space, and compare them",
-    "pose_prior": "the pose prior, which moves the tracker's joints to where people have them",
+    "joint_refiner": "the joint refiner, which says where one image's joints are and how sure that is",
     "mcc": "MCC, a peer that puts poses between key frames, for `dw bench motion --mcc`",
 }
 

@@ -23,9 +23,9 @@ from dw_core.detector.occlusion import self_occlusion
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array
 from dw_core.heatmaps.decode import DISK_RADIUS_FRACTION
-from dw_core.skeleton import JointSet
+from dw_core.skeleton import JointSet, partners
 
-__all__ = ["Peaks", "axes", "partners", "self_occlusion", "simulate"]
+__all__ = ["Peaks", "axes", "self_occlusion", "simulate"]
 
 CELLS = 64
 # An error of more than this part of the crop's side is gross: the joint was not found.
@@ -109,11 +109,6 @@ def simulate(
     sigma = here["width"] * size * np.exp(np.clip(width, -1.0, 1.0))
     second, second_height = _second(here, latent, place, height, erred, swapped | gross, pair, size)
     return Peaks(place, height, sigma, second, second_height)
-
-
-def partners(joints: JointSet) -> npt.NDArray[np.intp]:
-    """Index (J,) of every joint's counterpart on the other side; its own where it has none."""
-    return np.array([joints.index(joints.partner(joint)) for joint in joints.joints])
 
 
 def axes(joints: JointSet, places: Array) -> Array:

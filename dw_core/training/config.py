@@ -36,6 +36,7 @@ class TrainingConfig:
     cells: int = 64
     splits: str
     cameras: str = ""
+    rendered: str = ""
     scenes: int = 8
     pooled: int = 1
     views: int = 0

@@ -14,23 +14,23 @@ from dw_core.data.splits import load_splits
 from dw_core.evaluation.results import finite, rounded, text
 from dw_core.training import ablation, evaluate
 from dw_core.training.config import load_config
+from dw_core.training.joint_refiner import RefinerTask
+from dw_core.training.joint_refiner import text as refiner_text
 from dw_core.training.loop import BEST, train
 from dw_core.training.mcc import MccTask
 from dw_core.training.mcc import text as mcc_text
 from dw_core.training.parallel import ranks
-from dw_core.training.pose_prior import PriorTask
-from dw_core.training.pose_prior import text as prior_text
 from dw_core.training.tasks import WarperTask
 from dw_core.training.warper import cost
 
 RESULT = "result.json"
-TEXTS = {"warper": evaluate.text, "mcc": mcc_text, "pose_prior": prior_text}
+TEXTS = {"warper": evaluate.text, "mcc": mcc_text, "joint_refiner": refiner_text}
 
 
 def train_network(
     network: str, config: Path, joints: str | None, data: Path, out: Path, resume: bool, progress: bool
 ) -> None:
-    """Train a `warper`, `pose_prior` or `mcc`, and say how good its best weights are: best.safetensors and
+    """Train a `warper`, `joint_refiner` or `mcc`, and say how good its best weights are: best.safetensors and
     result.json in `out`; or a Warper with each of the `losses`, and say which is how good.
 
     `joints`: name of a joint set instead of the configuration's. Raises DwError for bad input.
@@ -56,8 +56,10 @@ def train_network(
             task = WarperTask(settings, splits, data, show)
             outcome = train(task, settings, out, here, resume, progress)
             known = cost(task.network.cpu(), settings.cells // settings.pooled)
-        elif network == "pose_prior":
-            outcome = train(PriorTask(settings, splits, data, show), settings, out, here, resume, progress)
+        elif network == "joint_refiner":
+            rendered = config.parent / settings.rendered if settings.rendered else None
+            refiner = RefinerTask(settings, splits, data, rendered, show)
+            outcome = train(refiner, settings, out, here, resume, progress)
         else:
             outcome = train(MccTask(settings, splits, data, show), settings, out, here, resume, progress)
         if not here.first:

@@ -33,6 +33,7 @@ from dw_core.interleave.window import Window
 from dw_core.skeleton import JointSet, joint_set
 from dw_core.training.clips import Clips
 from dw_core.training.rigs import miscalibrated, random_rig
+from dw_core.training.variation import others
 from dw_core.types import NS, DenseSet, DenseView, Float32Array, Heatmaps, Skeleton3D, TrackingState
 
 IntArray = npt.NDArray[np.int64]
@@ -40,7 +41,6 @@ IntArray = npt.NDArray[np.int64]
 # The age of the oldest view, seconds, even in its logarithm; no lag that is trained on is longer.
 LONGEST_LAG_S = (0.015, 0.2)
 ROUNDS, TARGETS = 4, 6
-MOST_EXPOSURES = 400  # of scenes that last for a given time
 REGULAR = 0.5  # part of the scenes; in the others cameras run freely, and exposures deviate
 DROPPED = 0.15  # of the exposures, in one scene of three
 SPEED, SIZE = (0.7, 1.4), (0.88, 1.1)  # of the person, against the motion capture
@@ -128,17 +128,19 @@ def _scene(source: Source, rng: np.random.Generator) -> Scene | None:
     return _collect(observe(source, rng), rng)
 
 
-def observe(source: Source, rng: np.random.Generator, seconds: float = 0.0) -> Observed:
-    """A person before a rig for ROUNDS exposures of each view, or for about `seconds` where that is longer,
-    but for no more than MOST_EXPOSURES."""
+def observe(source: Source, rng: np.random.Generator, changed: bool = False) -> Observed:
+    """A person before a rig for ROUNDS exposures of each view; `changed`: at each another one (see
+    `variation.others`)."""
     existing = source.rigs and rng.random() < 0.25
     real = source.rigs[int(rng.integers(len(source.rigs)))] if existing else random_rig(rng)
     believed = miscalibrated(real, rng)
     regular = bool(rng.random() < REGULAR)
-    stamps_ns, views, tick_s = _exposures(len(real), regular, rng, seconds)
+    stamps_ns, views, tick_s = _exposures(len(real), regular, rng)
     motion = source.clips.pick_evenly(rng) if source.evenly else source.clips.pick(rng)
     truth = moving(motion, stamps_ns / NS, floor_middle(real), rng)
     joints = joint_set(motion.joint_set)
+    if changed:
+        truth = others(truth, joints, rng)
     maps: list[Heatmaps | None] = [None] * len(views)
     for view in range(len(real)):
         mine = np.flatnonzero(views == view)
@@ -150,20 +152,19 @@ def observe(source: Source, rng: np.random.Generator, seconds: float = 0.0) -> O
 
 
 def _exposures(
-    views: int, regular: bool, rng: np.random.Generator, seconds: float
+    views: int, regular: bool, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray, float]:
     """Stamps (K,) ns in order, which view fired (K,), and the nominal tick in s."""
     low, high = np.log(LONGEST_LAG_S)
     tick = float(np.exp(rng.uniform(low, high))) / (views - 1)
-    rounds = max(ROUNDS, min(int(np.ceil(seconds / (views * tick))), MOST_EXPOSURES // views))
     order = rng.permutation(views)
     if regular:
-        stamps = np.arange(rounds * views) * tick
-        who = np.tile(order, rounds)
+        stamps = np.arange(ROUNDS * views) * tick
+        who = np.tile(order, ROUNDS)
     else:
         period = views * tick * rng.uniform(0.8, 1.25, (views, 1))
-        times = (rng.random((views, 1)) + np.arange(rounds) + rng.normal(0, 0.12, (views, rounds))) * period
-        stamps, who = times.ravel(), np.repeat(np.arange(views), rounds)
+        times = (rng.random((views, 1)) + np.arange(ROUNDS) + rng.normal(0, 0.12, (views, ROUNDS))) * period
+        stamps, who = times.ravel(), np.repeat(np.arange(views), ROUNDS)
     if rng.random() < 1 / 3:
         kept = rng.random(len(stamps)) >= DROPPED
         stamps, who = stamps[kept], who[kept]

@@ -1,7 +1,8 @@
 """Skeletons that nobody captured: true ones bent at their joints and stretched along their bones at random.
 
 Motion capture of a few people shows a few poses and proportions, and a learner would take them for all there
-are. Skeletons are in the frame of the trunk: x to the left, y back, z up; B of them, J joints, metres.
+are. Skeletons are varied in the frame of the trunk: x to the left, y back, z from the middle of the hips to
+that of the shoulders; B of them, J joints, metres.
 """
 
 from __future__ import annotations
@@ -29,15 +30,33 @@ HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head")
 HEAD_RAD = 0.4
 LOWER = ("pelvis", "hip", "knee", "ankle")
 # Standard deviations of lengths, as parts of them.
-LENGTH, HIPS, SHOULDERS = 0.06, 0.12, 0.09
-# Of a joint that sits in the trunk or the head: what one calls the hip another has a few mm beside it.
-DEFINITION_M = 0.005
+LENGTH, HIPS, SHOULDERS = 0.12, 0.15, 0.15
+# Of a joint that sits in the trunk, and of one in the face: what one calls the hip another has a few mm beside
+# it, and faces differ.
+DEFINITION_M, FACE_M = 0.005, 0.012
+# Of the pelvis, about the axis of the hips: it tilts on its own.
+PELVIS_RAD = 0.25
 # Pelvis and belly are called so at different heights: part of the skeletons, and where between hips and neck.
 RENAMED, PELVIS, BELLY = 0.3, (0.0, 0.25), (0.2, 0.8)
 
 
+def others(people: Array, joints: JointSet, rng: np.random.Generator) -> Array:
+    """Somebody else (B, J, 3) at the place of each of some people (B, J, 3), in the world."""
+    hips, shoulders = (_middle(people, joints, name) for name in ("hip", "shoulder"))
+    left = sum(
+        people[:, joints.index(f"left_{name}")] - people[:, joints.index(f"right_{name}")]
+        for name in ("hip", "shoulder")
+    )
+    z = _unit(shoulders - hips)
+    x = _unit(left - (left * z).sum(-1, keepdims=True) * z)
+    frames = np.stack((x, np.cross(z, x), z), -2)
+    middle = ((hips + shoulders) / 2)[:, None]
+    varied = vary(np.einsum("bkc,bjc->bjk", frames, people - middle), joints, rng)
+    return np.einsum("bkc,bjk->bjc", frames, varied) + middle
+
+
 def vary(skeletons: Array, joints: JointSet, rng: np.random.Generator) -> Array:
-    """Other skeletons (B, J, 3), one made of each."""
+    """Other skeletons (B, J, 3), one made of each, in the frames of their trunks."""
     out = skeletons * rng.uniform(*SIZE, (len(skeletons), 1, 1))
     _bend(out, joints, rng)
     _stretch(out, joints, rng)
@@ -59,6 +78,8 @@ def _bend(out: Array, joints: JointSet, rng: np.random.Generator) -> None:
             pivot = out[:, joints.index(f"{side}_{name}")].copy()
             turn = rng.normal(0, rad, (B, 3))
             _turn(out, _indices(joints, [f"{side}_{one}" for one in moved]), pivot, turn, rng)
+    tilt = rng.normal(0, PELVIS_RAD, (B, 1)) * (1.0, 0.0, 0.0)
+    _turn(out, _indices(joints, ("pelvis",)), _middle(out, joints, "hip"), tilt, rng)
 
 
 def _stretch(out: Array, joints: JointSet, rng: np.random.Generator) -> None:
@@ -88,7 +109,7 @@ def _redefine(out: Array, joints: JointSet, rng: np.random.Generator) -> None:
     for j, name in enumerate(joints.joints):
         if name.split("_")[-1] in ("elbow", "wrist", "knee", "ankle") or joints.side(name) == "right":
             continue
-        shift = rng.normal(0, DEFINITION_M, (B, 3))
+        shift = rng.normal(0, FACE_M if name in HEAD else DEFINITION_M, (B, 3))
         out[:, j] += shift
         partner = joints.index(joints.partner(name))
         if partner != j:
@@ -110,6 +131,11 @@ def _turn(out: Array, moved: list[int], pivot: Array, turn: Array, rng: np.rando
 
 def _indices(joints: JointSet, names: Sequence[str]) -> list[int]:
     return [joints.index(name) for name in names if name in joints.joints]
+
+
+def _unit(vectors: Array) -> Array:
+    unit: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return unit
 
 
 def _middle(out: Array, joints: JointSet, name: str) -> Array:

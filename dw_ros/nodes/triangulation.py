@@ -1,7 +1,7 @@
 """triangulation: dense sets in, skeletons out.
 
 Reads dense/fresh, or with method dlt dense/temporal; decodes the maps to image points with covariances,
-gives each point to the tracker as a ray with its own time, and publishes `skeletons`, one array per
+refines these, gives each point to the tracker as a ray with its own time, and publishes `skeletons`, one array per
 exposure, empty while nobody is tracked: in mode causal the newest exposure's at once, in mode window each
 one's after a lag, improved by what was seen since. Latched beside it: rig_calibration and
 skeleton_definition. Where tf2 exists, /tf_static has the cameras and /tf has person_<id>: between the
@@ -17,7 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 from dw_core.diagnostics.recent import Recent
-from dw_core.pipeline import Triangulation, load_corrections, require_possible
+from dw_core.joint_refiner import load_refiner
+from dw_core.pipeline import Triangulation, require_possible
 from dw_core.skeleton import joint_set
 from dw_core.tracking.tracker import TrackerSettings
 from dw_core.types import DenseSet, StageStamps, TrackingState
@@ -59,15 +60,10 @@ class TriangulationNode(ManagedNode):
             live=True,
         ),
         Parameter(
-            "joint_offsets",
-            "movenet",
-            "Where the 2D network sees joints, to correct for: movenet, none, or a file (.json).",
-            live=True,
-        ),
-        Parameter(
-            "pose_prior",
+            "joint_refiner",
             "packaged",
-            "Network that moves joints to where people have them: packaged, none, or a file (.safetensors).",
+            "Network that says where a view's joints are, and how surely: packaged, none, or a file "
+            "(.safetensors).",
             live=True,
         ),
         Parameter(
@@ -143,14 +139,14 @@ class TriangulationNode(ManagedNode):
         self._dense.listen(self.value("method") == "dlt")
 
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of Triangulation from the parameters, with changes. Raises DwError for joint offsets and
-        a pose prior that cannot be read."""
+        """Arguments of Triangulation from the parameters, with changes. Raises DwError for a joint refiner that
+        cannot be read."""
         values = {one.name: self.value(one.name) for one in self.PARAMETERS} | dict(changes)
         return {
             "method": values["method"],
             "mode": values["mode"],
             "lag_s": values["lag_ms"] / 1000,
-            "corrections": load_corrections(values["joint_offsets"], values["pose_prior"], self._joints),
+            "refiner": load_refiner(values["joint_refiner"], self._joints),
             "tracking": TrackerSettings(**{name: values[name] for name in THRESHOLDS}),
         }
 

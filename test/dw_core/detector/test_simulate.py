@@ -5,11 +5,11 @@ import pytest
 
 from dw_core.detector.draw import draw
 from dw_core.detector.model import load_model
-from dw_core.detector.simulate import NEAR, axes, partners, simulate
+from dw_core.detector.simulate import NEAR, axes, simulate
 from dw_core.errors import ConfigError
 from dw_core.geometry.crop import Crop
 from dw_core.heatmaps.decode import decode
-from dw_core.skeleton import COCO17, H36M17
+from dw_core.skeleton import COCO17, H36M17, partners
 
 ALL = Crop(-0.5, -0.5, 64.0)
 ELBOW = COCO17.index("left_elbow")
