@@ -5,8 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help build checklist demo view detector docs gpu mcc peers pose_prior rendered results warper test colcon clean \
-	distclean FORCE
+.PHONY: help build checklist demo view detector docs gpu joint_refiner mcc peers rendered results training_scenes warper \
+	test colcon clean distclean FORCE
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
@@ -45,15 +45,16 @@ help:
 	@echo 'make rendered    render the scenes of config/scenes/bench (30,000 images: hours) and measure on them, results'
 	@echo '                 in out/rendered and the documents; goes on where it was; make rendered SCENES="walk_08 jump_01"'
 	@echo '                 takes fewer, and leaves the documents alone'
-	@echo 'make detector    render the scenes of tools/training_scenes.py, fit the simulated 2D network to the real one'
+	@echo 'make training_scenes   render the scenes of tools/training_scenes.py (7,000 images); goes on where it was'
+	@echo 'make detector    the training scenes, and the simulated 2D network fitted to the real one on them'
 	@echo 'make warper      train the Warpers on motion capture in DW_DATA (ten minutes), and docs/warper.md; goes on where it was'
-	@echo 'make pose_prior  train the pose priors on motion capture in DW_DATA (ten minutes), and docs/pose-prior.md; goes on'
-	@echo '                 where it was'
+	@echo 'make joint_refiner   the training scenes, train the joint refiners on them and on motion capture in DW_DATA'
+	@echo '                 (forty minutes), and docs/joint-refiner.md; goes on where it was'
 	@echo 'make mcc         train MCC, a peer of the motion benchmark; goes on where it was'
 	@echo 'make peers       train the Warper with each loss, without dt, and the paper'"'"'s in its place, measure them, and'
 	@echo '                 docs/warper.md (an hour); goes on where it was'
-	@echo 'make results     warper, pose_prior, mcc, peers, docs and rendered: every table and picture of docs/results.md,'
-	@echo '                 docs/warper.md and docs/pose-prior.md (some three hours); goes on where it was'
+	@echo 'make results     training_scenes, warper, joint_refiner, mcc, peers, docs and rendered: every table and picture of'
+	@echo '                 docs/results.md, docs/warper.md and docs/joint-refiner.md (some four hours); goes on where it was'
 	@echo 'make gpu         on a machine with a CUDA GPU: time from a frame to a pose, and docs/gpu.md from it'
 	@echo 'make checklist  try the commands of a ROS user one after the other, and docs/ros-checklist.md (minutes)'
 	@echo 'make colcon      the same package with colcon in a workspace of its own, and a check that it imports'
@@ -152,7 +153,7 @@ docs: demo
 		--json docs/results/motion_noise.json
 	@$(ONCE) motion_views $(BENCH_VARIED) --rig config/rigs/ring8_vga.yaml --views 2,3,4,6,8 --json docs/results/motion_views.json
 	@$(ONCE) others $(BIN)/dw bench motion --motion $(OTHERS) $(H36M_RIG) --limit-s 8 \
-		--methods dlt,dlt_weighted,full_tracker,full_pipeline,tracker,placed,pipeline --json docs/results/others.json
+		--methods dlt,dlt_weighted,dlt_refined,full_tracker,full_pipeline,tracker,pipeline --json docs/results/others.json
 	@$(ONCE) models $(BIN)/dw bench models --motion $(call split,test,1) --tune-on $(call split,train,1) $(H36M_RIG) --seconds 4 \
 		--json docs/results/models.json
 	@$(BIN)/python -m dw_core.evaluation.motion_plots docs/images docs/results/motion_*.json
@@ -185,14 +186,14 @@ ifeq ($(origin SCENES),file)
 	@$(BIN)/python -m dw_core.evaluation.speed_report docs/results/render.json docs/rendered.md
 endif
 
-detector: build
+training_scenes: build
 	@$(BIN)/dw fetch
 	@$(BIN)/python tools/training_scenes.py $(DW_DATA) out/training
 	@for scene in out/training/??.yaml; do $(BIN)/dw render $$scene --out $${scene%.yaml}; done
+
+detector: training_scenes
 	@$(BIN)/python -m dw_core.detector.fit out/training/?? --json dw_core/detector/movenet.json \
 		--results docs/results/detector.json --plot docs/images/detector.png > /dev/null
-	@$(BIN)/python -m dw_core.benchmarks.joint_offsets out/training/?? \
-		--json dw_core/backends/movenet_offsets.json --document docs/detector.md
 	@$(BIN)/python -m dw_core.detector.report docs/results/detector.json docs/detector.md
 
 TEST_REQUIREMENTS := requirements/test.txt requirements/view.txt $(if $(filter jazzy,$(ROS_DISTRO)),requirements/train.txt)
@@ -221,13 +222,15 @@ warper: build $(VENV)/.test-dependencies
 	done
 	@$(WARPER_REPORT)
 
-pose_prior: build $(VENV)/.test-dependencies
+# Rendered people have COCO's joints, so the two have configurations of their own.
+joint_refiner: training_scenes $(VENV)/.test-dependencies
+	@$(call TRAIN,joint_refiner,joint_refiner,joint_refiner_coco17)
+	@$(call TRAIN,joint_refiner,joint_refiner_h36m17,joint_refiner_h36m17)
 	@for joints in coco17 h36m17; do \
-		$(call TRAIN,pose_prior,pose_prior,pose_prior_$$joints) --joint-set $$joints; \
-		cp out/pose_prior_$$joints/best.safetensors dw_core/pose_prior_$$joints.safetensors; \
-		cp out/pose_prior_$$joints/result.json docs/results/pose_prior_$$joints.json; \
+		cp out/joint_refiner_$$joints/best.safetensors dw_core/joint_refiner_$$joints.safetensors; \
+		cp out/joint_refiner_$$joints/result.json docs/results/joint_refiner_$$joints.json; \
 	done
-	@$(BIN)/python -m dw_core.evaluation.prior_report docs/results docs/pose-prior.md
+	@$(BIN)/python -m dw_core.evaluation.refiner_report docs/results docs/joint-refiner.md
 
 mcc: build $(VENV)/.test-dependencies
 	@$(call TRAIN,mcc,mcc,mcc)
@@ -244,7 +247,7 @@ peers: build $(VENV)/.test-dependencies
 
 # All of it, in this order: networks are trained before they are measured.
 results:
-	@for goal in warper pose_prior mcc peers docs rendered; do \
+	@for goal in training_scenes warper joint_refiner mcc peers docs rendered; do \
 		test -e out/results/$$goal || { $(MAKE) $$goal; mkdir -p out/results; touch out/results/$$goal; }; \
 	done
 	@rm -r out/results

@@ -77,7 +77,7 @@ class JointRefiner:
         out = self._through(np.stack((seen, mirrored(seen, self.joints))))
         out = (out[0] + mirrored(out[1], self.joints)) / 2
         moves, log_factor = bounded(out)
-        known = np.isfinite(size)[..., None]
+        known = seen[..., -1] == 0
         moved = pixels + np.where(known[..., None], size[..., None, None] * moves, 0.0)
         factor = np.where(known, np.exp(log_factor), 1.0)[..., None, None]
         return moved, covariance * factor
@@ -90,7 +90,8 @@ class JointRefiner:
             x = x @ weights.T + bias
             if k < len(self.layers) - 1:
                 x = np.maximum(x, 0.0)
-        return x.reshape(*shape, J, OUTPUTS).astype(np.float64)
+        out: Array = x.reshape(*shape, J, OUTPUTS).astype(np.float64)
+        return out
 
 
 def placed(pixels: Array, confidence: Array) -> tuple[Array, Array]:
@@ -131,7 +132,7 @@ def bounded(outputs: Array) -> tuple[Array, Array]:
 
 def mirrored(values: npt.NDArray[np.floating], joints: JointSet) -> npt.NDArray[np.floating]:
     """Features or outputs (..., J, C), x first, of the mirror image."""
-    image = values[..., partners(joints), :].copy()
+    image: npt.NDArray[np.floating] = values[..., partners(joints), :]
     image[..., 0] *= -1
     return image
 

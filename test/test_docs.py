@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from dw_core.benchmarks import joint_offsets
 from dw_core.cli.main import COMMANDS
 from dw_core.data import messages
 from dw_core.data.splits import load_splits
@@ -25,7 +24,7 @@ from dw_core.evaluation import (
     demo_report,
     footage_report,
     motion_report,
-    prior_report,
+    refiner_report,
     rendered_report,
     speed_report,
     warper_report,
@@ -152,7 +151,6 @@ def test_figures_of_the_simulated_network_are_those_of_the_fit(name: str) -> Non
         ("results.md", "footage", "docs/results/footage.json", footage_report.block_text),
         ("rendered.md", "render", "docs/results/render.json", partial(speed_report.block_text, "render")),
         ("results.md", "rendered", "docs/results/rendered.json", rendered_report.block_text),
-        ("detector.md", "offsets", "dw_core/backends/movenet_offsets.json", joint_offsets.block_text),
     ],
 )
 def test_blocks_show_what_their_files_hold(
@@ -166,12 +164,36 @@ def test_the_model_card_shows_what_was_trained_and_measured(name: str) -> None:
     assert block(ROOT / "docs/warper.md", name) == WARPER_BLOCKS[name]
 
 
-def test_the_pose_priors_card_shows_what_was_trained() -> None:
-    """On the motion that the Warper was trained on."""
-    trained = prior_report.results(ROOT / "docs/results")
-    assert block(ROOT / "docs/pose-prior.md", prior_report.BLOCK) == prior_report.block_text(trained)
+def test_the_joint_refiners_card_shows_what_was_trained() -> None:
+    """On the motion that the Warper was trained on; COCO's joints on rendered scenes too, which are hashed
+    with it."""
+    trained = refiner_report.results(ROOT / "docs/results")
+    assert block(ROOT / "docs/joint-refiner.md", refiner_report.BLOCK) == refiner_report.block_text(trained)
     warper = json.loads((ROOT / "docs/results/warper_coco17.json").read_text())
-    assert {one["data_sha256"] for one in trained} == {warper["data_sha256"]}
+    coco17, h36m17 = (one["data_sha256"] for one in trained)
+    assert h36m17 == warper["data_sha256"] != coco17
+    assert ["rendered_seen" in one for one in trained] == [True, False]
+
+
+def test_a_joint_refiners_table_has_a_row_for_each_kind_of_image() -> None:
+    config = {"joint_set": "coco17", "steps": 40, "seed": 3}
+    one: dict[str, Any] = {
+        "command": "dw train x",
+        "steps": 30,
+        "data_sha256": "0123456789abcdef0",
+        "config": config,
+    }
+    for images, scale in (("simulated", 1), ("rendered", 2)):
+        one |= {f"{images}_seen": 0.06 * scale, f"{images}_refined": 0.05 * scale}
+        one |= {f"{images}_loss_without": -4.0 * scale, f"{images}_loss": -5.0 * scale}
+    other = {key: value for key, value in one.items() if not key.startswith("rendered")}
+    said = refiner_report.block_text([one, other | {"config": config | {"joint_set": "h36m17"}}])
+    assert "`dw train x`: weights after 30 of 40 steps, seed 3, data of SHA-256 `0123456789abcdef`." in said
+    assert [line for line in said.splitlines() if line.startswith("| ")][2:] == [
+        "| coco17 | simulated | 6.00 | 5.00 | -4.000 | -5.000 |",
+        "| coco17 | rendered | 12.00 | 10.00 | -8.000 | -10.000 |",
+        "| h36m17 | simulated | 6.00 | 5.00 | -4.000 | -5.000 |",
+    ]
 
 
 def test_the_warper_and_its_peers_are_measured_on_clips_for_tests() -> None:

@@ -115,8 +115,8 @@ def reference(clip: Scene) -> Array:
 def measure(
     seen: Watched, command: str, advance: Callable[[int], None] = lambda ticks: None
 ) -> dict[str, Any]:
-    """All figures, ready for JSON. Poses are of the joints as the network sees them, without the joint refiner, as
-    the reference's are."""
+    """All figures, ready for JSON. Poses are of the joints as the network sees them, without the joint
+    refiner, as the reference's are."""
     wanted = keys(COMPARED, ("causal", "window"))
     poses = _poses(seen, wanted, advance)
     left_out: dict[Key, list[Array]] = {key: [] for key in poses}

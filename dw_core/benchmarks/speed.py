@@ -38,6 +38,7 @@ from dw_core.geometry.triangulation import triangulate
 from dw_core.heatmaps.render import render_gaussians
 from dw_core.interleave.schedule import uniform_schedule
 from dw_core.interleave.window import Window
+from dw_core.joint_refiner import PACKAGED, load_refiner
 from dw_core.pipeline import Triangulation
 from dw_core.progress import bar
 from dw_core.skeleton import COCO17
@@ -165,7 +166,8 @@ class Scene:
         self._window = Window(rig.names)
         self._spatial, self._anew = SpatialFusion(rig), SpatialFusion(rig)
         self._all_views = SpatialFusion(rig, "all_views")
-        self._temporal, self._triangulation = untrained_warper(), Triangulation(rig, COCO17)
+        self._temporal = untrained_warper()
+        self._triangulation = Triangulation(rig, COCO17, refiner=load_refiner(PACKAGED, COCO17))
 
     def warm_up(self) -> None:
         """Until the person is followed; measures nothing."""

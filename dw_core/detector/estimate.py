@@ -18,8 +18,8 @@ from scipy.special import ndtri
 from dw_core.detector.model import KINDS, kind
 from dw_core.detector.sample import Sample
 from dw_core.detector.simulate import NEAR, BoolArray, axes
-from dw_core.skeleton import partners
 from dw_core.geometry.camera import Array
+from dw_core.skeleton import partners
 
 MAD = 1.4826  # of a Gaussian: standard deviation over median absolute deviation
 # Fewer observations than this make no constant.

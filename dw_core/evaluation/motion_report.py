@@ -176,11 +176,11 @@ def ratio_table(main: dict[str, Any], others: dict[str, Any]) -> str:
         [name, *(f"{e[name][f] / e[YARDSTICK][f]:.3f}" if name in e else "" for e, f in columns)]
         for name in columns[0][0]
     ]
-    better = [_better(others, "pipeline causal", other) for other in (YARDSTICK, "placed causal")]
+    better = [_better(others, "pipeline causal", other) for other in (YARDSTICK, "tracker causal")]
     return (
         f"```\n{wrapped(others['command'])}\n```\n\n{table(header, rows)}\n\n"
         f"On the {len(others['sequences'])}: the whole pipeline, causal, is better than plain DLT on "
-        f"{better[0]} of them, and better than without the pose prior on {better[1]} (relative)."
+        f"{better[0]} of them, and better than without the joint refiner on {better[1]} (relative)."
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ from dw_core.data.splits import Splits
 from dw_core.detector.model import DetectorModel
 from dw_core.errors import ConfigError
 from dw_core.geometry.camera import Array, project
-from dw_core.joint_refiner import ARCHITECTURE, FEATURES, OUTPUTS, JointRefiner, features, mirrored
+from dw_core.geometry.triangulation import BoolArray
+from dw_core.joint_refiner import ARCHITECTURE, FEATURES, OUTPUTS, JointRefiner, features
 from dw_core.progress import bar
 from dw_core.skeleton import COCO17, JointSet, joint_set, partners
 from dw_core.tracking.filter import STUDENT_DOF
@@ -38,7 +40,7 @@ from dw_core.training.tasks import load_source
 
 IN_SCENE = 128  # samples of one seed
 RENDERED = 0.3  # part of the samples, where there are rendered scenes
-HELD_OUT = 0.25  # part of the rendered scenes, the last ones, for validation
+HELD_OUT = 4  # of the rendered scenes one in so many, for validation, as for the simulated network
 # Moves that are put out are parts of this part of the person's size; standard deviations in parts of the size
 # to which a claimed covariance may shrink.
 MOVE, LEAST = 0.1, 0.002
@@ -81,7 +83,12 @@ class RefinerTask:
     rendered scenes."""
 
     def __init__(
-        self, config: TrainingConfig, splits: Splits, data: Path, rendered: Path | None, progress: bool = False
+        self,
+        config: TrainingConfig,
+        splits: Splits,
+        data: Path,
+        rendered: Path | None,
+        progress: bool = False,
     ) -> None:
         self.config = config
         self._joints = joint_set(config.joint_set)
@@ -157,7 +164,8 @@ class RefinerTask:
     def refiner(self) -> JointRefiner:
         """The network as the system has it, whose moves are parts of the size."""
         scale = np.tile(np.array((MOVE, MOVE, 1.0), dtype=np.float32), len(self._joints))
-        layers = [(one.weight.detach().cpu().numpy(), one.bias.detach().cpu().numpy()) for one in self._layers]
+        tensors = [(one.weight.detach().cpu(), one.bias.detach().cpu()) for one in self._layers]
+        layers = [(weight.numpy(), bias.numpy()) for weight, bias in tensors]
         weight, bias = layers[-1]
         return JointRefiner(self._joints, (*layers[:-1], (scale[:, None] * weight, scale * bias)))
 
@@ -251,17 +259,17 @@ def load_rendered(folder: Path, joints: JointSet, progress: bool) -> tuple[str, 
     """A hash of the rendered scenes in a folder, and their images to train on and to validate on. Raises
     ConfigError when they are too few, or of other joints."""
     if joints != COCO17:
-        raise ConfigError(f"rendered scenes have joints {COCO17.name}, and those of {joints.name} are trained")
+        raise ConfigError(f"rendered scenes have joints {COCO17.name}, to be trained are {joints.name}")
     scenes = sorted(path.parent for path in folder.glob("*/scene.sha256"))
-    first = len(scenes) - round(HELD_OUT * len(scenes))
-    if not 0 < first < len(scenes):
+    if len(scenes) < HELD_OUT:
         raise ConfigError(
-            f"{folder} holds {len(scenes)} rendered scenes, expected some to train on and some to validate "
-            "on: run `make detector`"
+            f"{folder} holds {len(scenes)} rendered scenes, expected {HELD_OUT} or more: run "
+            "`make training_scenes`"
         )
     digest = hashlib.sha256("".join((one / "scene.sha256").read_text() for one in scenes).encode())
     images = [rendered_images(scene, progress) for scene in scenes]
-    return digest.hexdigest(), _joined(images[:first]), _joined(images[first:])
+    held_out = images[HELD_OUT - 1 :: HELD_OUT]
+    return digest.hexdigest(), _joined([one for one in images if one not in held_out]), _joined(held_out)
 
 
 def rendered_images(folder: Path, progress: bool) -> Images:
@@ -275,10 +283,11 @@ def rendered_images(folder: Path, progress: bool) -> Images:
 
 
 def _joined(parts: Sequence[Images]) -> Images:
-    return Images(*(np.concatenate(arrays) for arrays in zip(*(vars(p).values() for p in parts), strict=True)))
+    arrays = zip(*(vars(part).values() for part in parts), strict=True)
+    return Images(*map(np.concatenate, arrays))
 
 
-def _mirrored(images: Images, which: Array, pairs: Any) -> Images:
+def _mirrored(images: Images, which: BoolArray, pairs: npt.NDArray[np.intp]) -> Images:
     """Those of the images that `which` (N,) tells, as their mirror images."""
     flip = np.array((-1.0, 1.0))
     pixels, covariance, confidence, truth = (array[:, pairs] for array in vars(images).values())
@@ -295,7 +304,7 @@ def _batch(images: Images) -> RefinerBatch:
     seen, _, size = features(images.pixels, images.covariance, images.confidence)
     moves = (images.truth - images.pixels) / size[:, None, None]
     covariance = images.covariance / size[:, None, None, None] ** 2
-    known = np.isfinite(moves).all(-1) & np.isfinite(covariance).all((-2, -1))
+    known: BoolArray = np.asarray(np.isfinite(moves).all(-1) & np.isfinite(covariance).all((-2, -1)))
     covariance = np.where(known[..., None, None], covariance, np.eye(2))
     return RefinerBatch(
         torch.from_numpy(seen),

@@ -151,9 +151,7 @@ def observe(source: Source, rng: np.random.Generator, changed: bool = False) -> 
     return Observed(real, believed, regular, tick_s, [one for one in maps if one is not None], truth)
 
 
-def _exposures(
-    views: int, regular: bool, rng: np.random.Generator
-) -> tuple[IntArray, IntArray, float]:
+def _exposures(views: int, regular: bool, rng: np.random.Generator) -> tuple[IntArray, IntArray, float]:
     """Stamps (K,) ns in order, which view fired (K,), and the nominal tick in s."""
     low, high = np.log(LONGEST_LAG_S)
     tick = float(np.exp(rng.uniform(low, high))) / (views - 1)

@@ -31,13 +31,14 @@ HEAD_RAD = 0.4
 LOWER = ("pelvis", "hip", "knee", "ankle")
 # Standard deviations of lengths, as parts of them.
 LENGTH, HIPS, SHOULDERS = 0.12, 0.15, 0.15
-# Of a joint that sits in the trunk, and of one in the face: what one calls the hip another has a few mm beside
-# it, and faces differ.
+# Of a joint that sits in the trunk, and of one in the face: what one calls the hip another has a few mm
+# beside it, and faces differ.
 DEFINITION_M, FACE_M = 0.005, 0.012
-# Of the pelvis, about the axis of the hips: it tilts on its own.
-PELVIS_RAD = 0.25
+# Of the pelvis: it tilts on its own about the axis of the hips, and where it is from there differs as much
+# between people and data sets.
+PELVIS_RAD, PELVIS_M = 0.5, 0.01
 # Pelvis and belly are called so at different heights: part of the skeletons, and where between hips and neck.
-RENAMED, PELVIS, BELLY = 0.3, (0.0, 0.25), (0.2, 0.8)
+RENAMED, PELVIS, BELLY = 0.2, (0.0, 0.25), (0.2, 0.8)
 
 
 def others(people: Array, joints: JointSet, rng: np.random.Generator) -> Array:
@@ -52,7 +53,8 @@ def others(people: Array, joints: JointSet, rng: np.random.Generator) -> Array:
     frames = np.stack((x, np.cross(z, x), z), -2)
     middle = ((hips + shoulders) / 2)[:, None]
     varied = vary(np.einsum("bkc,bjc->bjk", frames, people - middle), joints, rng)
-    return np.einsum("bkc,bjk->bjc", frames, varied) + middle
+    back: Array = np.einsum("bkc,bjk->bjc", frames, varied) + middle
+    return back
 
 
 def vary(skeletons: Array, joints: JointSet, rng: np.random.Generator) -> Array:
@@ -109,11 +111,14 @@ def _redefine(out: Array, joints: JointSet, rng: np.random.Generator) -> None:
     for j, name in enumerate(joints.joints):
         if name.split("_")[-1] in ("elbow", "wrist", "knee", "ankle") or joints.side(name) == "right":
             continue
-        shift = rng.normal(0, FACE_M if name in HEAD else DEFINITION_M, (B, 3))
-        out[:, j] += shift
+        std = PELVIS_M if name == "pelvis" else FACE_M if name in HEAD else DEFINITION_M
+        shift = rng.normal(0, std, (B, 3))
         partner = joints.index(joints.partner(name))
-        if partner != j:
+        if partner == j:
+            shift[:, 0] = 0.0  # in the middle
+        else:
             out[:, partner] += shift * (-1, 1, 1)
+        out[:, j] += shift
     hips = _middle(out, joints, "hip")
     for name, places in (("pelvis", PELVIS), ("belly", BELLY)):
         if name in joints.joints:

@@ -1,9 +1,9 @@
 """triangulation: dense sets in, skeletons out.
 
 Reads dense/fresh, or with method dlt dense/temporal; decodes the maps to image points with covariances,
-refines these, gives each point to the tracker as a ray with its own time, and publishes `skeletons`, one array per
-exposure, empty while nobody is tracked: in mode causal the newest exposure's at once, in mode window each
-one's after a lag, improved by what was seen since. Latched beside it: rig_calibration and
+refines these, gives each point to the tracker as a ray with its own time, and publishes `skeletons`, one
+array per exposure, empty while nobody is tracked: in mode causal the newest exposure's at once, in mode
+window each one's after a lag, improved by what was seen since. Latched beside it: rig_calibration and
 skeleton_definition. Where tf2 exists, /tf_static has the cameras and /tf has person_<id>: between the
 hips, x ahead.
 """
@@ -139,8 +139,8 @@ class TriangulationNode(ManagedNode):
         self._dense.listen(self.value("method") == "dlt")
 
     def _settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of Triangulation from the parameters, with changes. Raises DwError for a joint refiner that
-        cannot be read."""
+        """Arguments of Triangulation from the parameters, with changes. Raises DwError for a joint refiner
+        that cannot be read."""
         values = {one.name: self.value(one.name) for one in self.PARAMETERS} | dict(changes)
         return {
             "method": values["method"],

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dw_core.anatomy import JointOffsets
 from dw_core.errors import CalibrationError, ConfigError
 from dw_core.fusion.spatial import SpatialFusion
 from dw_core.fusion.warper import TemporalFusion
@@ -19,10 +18,13 @@ from dw_core.geometry.crop import apply_affine, crop_around
 from dw_core.heatmaps.render import render_gaussians
 from dw_core.interleave.schedule import uniform_schedule
 from dw_core.interleave.window import CLOCK_JUMP_NS, Window, WindowSettings
+from dw_core.joint_refiner import JointRefiner
 from dw_core.pipeline import InterleavedPipeline, Method, Mode, Triangulation
 from dw_core.skeleton import COCO17
 from dw_core.tracking.tracker import TrackerSettings
 from dw_core.types import NS, Heatmaps, Skeleton3D, TrackingState
+
+from .drawn import random_refiner
 
 START_NS = 1_000 * NS
 TICKS = 90
@@ -32,10 +34,15 @@ Motion = Callable[[float], Array]
 
 
 def make_pipeline(
-    rig: Rig, method: Method, mode: Mode = "causal", lag_s: float = 0.2, lookahead_ns: int = 0
+    rig: Rig,
+    method: Method,
+    mode: Mode = "causal",
+    lag_s: float = 0.2,
+    lookahead_ns: int = 0,
+    refiner: JointRefiner | None = None,
 ) -> tuple[InterleavedPipeline, Window, Triangulation]:
     window = Window(rig.names, WindowSettings(lookahead_ns=lookahead_ns))
-    triangulation = Triangulation(rig, COCO17, method, mode, lag_s)
+    triangulation = Triangulation(rig, COCO17, method, mode, lag_s, refiner)
     return (
         InterleavedPipeline(window, SpatialFusion(rig), TemporalFusion(), triangulation),
         window,
@@ -121,27 +128,47 @@ def test_who_stands_still_is_where_they_stand(
     assert np.median(errors) < median_mm and errors.max() < worst_mm
 
 
-@pytest.mark.parametrize("method", ["tracker", "dlt"])
-def test_joints_are_placed_where_the_network_offsets_say(rig: Rig, motion: Motion, method: Method) -> None:
-    """The very skeletons, corrected; what the tracker knows stays as the network sees it."""
-    offsets = JointOffsets({"left_hip": (0.03, 0.0, 0.04), "left_knee": (0.0, 0.02, -0.02)})
-    plain, placed = (
-        InterleavedPipeline(
-            Window(rig.names),
-            SpatialFusion(rig),
-            TemporalFusion(),
-            Triangulation(rig, COCO17, method, corrections=corrections),
-        )
-        for corrections in ((), (offsets,))
+@pytest.mark.parametrize(
+    ("method", "mode"), [("tracker", "causal"), ("tracker", "window"), ("dlt", "causal")]
+)
+def test_every_views_joints_are_refined_before_they_are_triangulated(
+    rig: Rig, motion: Motion, method: Method, mode: Mode
+) -> None:
+    """To the bit what joints give that were refined when they were decoded, not what they give as seen."""
+    refiner = random_refiner(COCO17, 0.03)
+    plain, refining, told = (
+        Triangulation(rig, COCO17, method, mode, 0.02, refiner=one) for one in (None, refiner, None)
     )
+    windows = Window(rig.names), Window(rig.names)
     moved = 0.0
-    for heatmaps in interleaved(rig, motion):
-        one, other = plain.push(heatmaps), placed.push(heatmaps)
-        assert one is not None and other is not None
-        np.testing.assert_array_equal(other.positions, offsets.corrected(one.positions, COCO17))
-        np.testing.assert_array_equal(other.covariance, one.covariance)
-        moved = max(moved, float(np.nan_to_num(np.abs(other.positions - one.positions)).max()))
-    assert 0.01 < moved < 0.05
+    for heatmaps in interleaved(rig, motion, 30):
+        joints = refiner.refined(heatmaps.joints)
+        done = Heatmaps(heatmaps.view, heatmaps.stamp_ns, heatmaps.crop, heatmaps.tensor)
+        vars(done)["joints"] = joints  # instead of what would be decoded
+        (dense,), (refined,) = (
+            window.push(one) for window, one in zip(windows, (heatmaps, done), strict=True)
+        )
+        before, after = plain.apply(dense), refining.apply(dense)
+        assert_equal(list(after), list(told.apply(refined)))
+        for one, other in zip(before, after, strict=True):
+            off = np.linalg.norm(other.positions - one.positions, axis=-1)
+            moved = max(moved, float(np.nan_to_num(off).max()))
+    assert 0.01 < moved < 0.5
+    assert refining.counters == told.counters and refining.counters["tracked"] >= 10
+
+
+def test_the_refiner_changes_between_two_sets(rig: Rig, motion: Motion) -> None:
+    """With `dlt`, which remembers nothing: from one set to the next."""
+    refiner, half = random_refiner(COCO17, 0.02), 10
+    (plain, *_), (changed, _, triangulation) = (make_pipeline(rig, "dlt") for _ in range(2))
+    refined = make_pipeline(rig, "dlt", refiner=refiner)[0]
+    for n, heatmaps in enumerate(interleaved(rig, motion, 2 * half)):
+        if n == half:
+            triangulation.change("dlt", "causal", 0.2, refiner)
+        found, *others = (one.push(heatmaps) for one in (changed, plain, refined))
+        expected = others[n >= half]
+        assert found is not None and expected is not None
+        assert_equal([found], [expected])
 
 
 def test_an_observation_out_of_order_gives_no_skeleton_and_is_used(rig: Rig, motion: Motion) -> None:
@@ -275,7 +302,7 @@ def test_a_lag_that_changes_on_the_way_gives_each_exposure_once_and_in_order(
     stamps, behind_ns = [], []
     for n, observation in enumerate(interleaved(rig, motion)):
         if n == TICKS // 2:
-            triangulation.change("tracker", "window", 0.15, ())
+            triangulation.change("tracker", "window", 0.15, None)
         given = [skeleton.stamp_ns for skeleton in pipeline.skeletons(observation)]
         stamps += given
         behind_ns += [(n, observation.stamp_ns - stamp) for stamp in given]
@@ -283,7 +310,7 @@ def test_a_lag_that_changes_on_the_way_gives_each_exposure_once_and_in_order(
     assert min(ns for n, ns in behind_ns if n < TICKS // 2) < 0.08 * NS
     assert min(ns for n, ns in behind_ns if n >= TICKS // 2) >= 0.15 * NS
     with pytest.raises(ConfigError, match="no window mode"):
-        triangulation.change("dlt", "window", 0.1, ())
+        triangulation.change("dlt", "window", 0.1, None)
 
 
 @pytest.mark.parametrize("method", ["tracker", "dlt"])
@@ -295,7 +322,7 @@ def test_thresholds_change_between_two_sets_and_what_is_known_stays(
     strict = TrackerSettings(min_joints=len(COCO17) + 1, confirm_s=5.0)
     for n, heatmaps in enumerate(interleaved(rig, motion)):
         if n in (TICKS // 2, TICKS // 2 + 8):
-            triangulation.change(method, "causal", 0.2, (), strict if n == TICKS // 2 else None)
+            triangulation.change(method, "causal", 0.2, None, strict if n == TICKS // 2 else None)
         one, other = plain.push(heatmaps), changed.push(heatmaps)
         assert one is not None and other is not None
         if TICKS // 2 <= n < TICKS // 2 + 8:

@@ -132,11 +132,13 @@ def test_values_that_cannot_be_are_refused_in_words_and_change_nothing(live: Liv
     before = len(live.schedules)
     (collide,) = live.set("trigger", phases_ms=[0.0, 0.5, 100.0, 180.0])
     (method,) = live.set("triangulation", mode="fast")
+    (file,) = live.set("triangulation", joint_refiner="no.safetensors")
     (fixed,) = live.set("spatial_fusion", joint_set="h36m17")
     (wide,) = live.set("spatial_fusion", own_weight=1.5)
-    assert not any(one.successful for one in (collide, method, fixed, wide))
+    assert not any(one.successful for one in (collide, method, file, fixed, wide))
     assert "cam01 and cam02 collide" in collide.reason
     assert "expected one of causal, window" in method.reason
+    assert "no.safetensors does not exist, expected none, packaged or a file" in file.reason
     assert "read-only" in fixed.reason and "range" in wide.reason
     assert len(live.schedules) == before
 

@@ -32,7 +32,8 @@ from dw_core.fusion.warper import TemporalFusion
 from dw_core.geometry.camera import Rig
 from dw_core.interleave.schedule import RecordedSchedule, uniform_schedule
 from dw_core.interleave.window import Window
-from dw_core.pipeline import InterleavedPipeline, Triangulation, load_corrections
+from dw_core.joint_refiner import load_refiner
+from dw_core.pipeline import InterleavedPipeline, Triangulation
 from dw_core.skeleton import COCO17
 from dw_core.types import NS, JpegFrame, Skeleton3D, TrackingState
 from dw_ros import conversions, graph, msg
@@ -197,7 +198,7 @@ def test_a_replay_from_heatmaps_is_the_offline_pipeline_to_the_bit(first: Path, 
         Window(played.rig.names),
         SpatialFusion(played.rig, "sampled_view", 0.5),
         TemporalFusion(None, COCO17),
-        Triangulation(played.rig, COCO17, corrections=load_corrections("movenet", "packaged", COCO17)),
+        Triangulation(played.rig, COCO17, refiner=load_refiner("packaged", COCO17)),
     )
     heatmaps = [
         messages.heatmaps(played.bag.decode(topic, data))

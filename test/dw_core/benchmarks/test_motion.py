@@ -123,7 +123,7 @@ def test_how_late_each_method_is():
     window = {name: lag for (name, mode), lag in late.items() if mode == "window"}
     assert window == {
         "slerp": 3, "mcc": 3, "linear": 3, "copy": 2, "epipolar": 2, "warper": 2, "tracker": 10,
-        "full_tracker": 10, "full_pipeline": 10, "sync_tracker": 10, "placed": 10, "pipeline": 10,
+        "full_tracker": 10, "full_pipeline": 10, "sync_tracker": 10, "pipeline": 10,
     }  # fmt: skip
 
 

@@ -21,7 +21,10 @@ from dw_core.geometry.crop import apply_affine
 from dw_core.skeleton import H36M17
 from dw_core.types import NS
 
+from ..drawn import random_refiner
+
 TICK_NS = 20_000_000
+REFINED = {"full_pipeline": "full", "pipeline": "interleaved"}
 STAGES = {(name, mode) for name in ("epipolar", "warper", "pipeline") for mode in ("causal", "window")}
 
 
@@ -197,6 +200,26 @@ def test_the_pipeline_gives_what_its_tracker_gives(exact):
     assert set(found) == {key for key in STAGES if key[0] != "warper"}
     for poses, mode in zip(track(exact.scene, 5), ("causal", "window"), strict=True):
         np.testing.assert_allclose(found["pipeline", mode][20:-5], poses[20:-5], atol=1e-9)
+
+
+def test_methods_on_refined_joints_are_those_of_refined_scenes(exact):
+    """The pipeline refines what its stages decode, the others all views' joints at once."""
+    refiner, T = random_refiner(H36M17, 0.02), len(exact.scene)
+    scene = exact.scene.refined(refiner)
+    for tick, view in ((0, 0), (30, 2)):
+        one = refiner.refined(exact.scene.seen(tick, view))
+        np.testing.assert_allclose(scene.seen(tick, view).pixels, one.pixels, atol=1e-3)
+        np.testing.assert_allclose(scene.seen(tick, view).covariance, one.covariance, rtol=1e-4, atol=1e-6)
+    wanted = tuple((name, "causal") for name in ("dlt_refined", *REFINED))
+    found = estimates(exact, wanted, 5, None, None, refiner=refiner)
+    assert list(found) == list(wanted)
+    np.testing.assert_array_equal(found["dlt_refined", "causal"], dlt_full(scene))
+    assert np.abs(dlt_full(scene) - dlt_full(exact.scene)).max() > 0.005
+    for name, sampling in REFINED.items():
+        expected = track(scene, T, sampling=sampling)[0]  # nothing is smoothed
+        np.testing.assert_allclose(found[name, "causal"][20:], expected[20:], atol=1e-4)
+    without = estimates(exact, wanted[:1], 5, None, None)
+    np.testing.assert_array_equal(without["dlt_refined", "causal"], dlt_full(exact.scene))
 
 
 def test_methods_are_those_asked_for_in_that_order(exact):

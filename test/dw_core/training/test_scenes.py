@@ -5,8 +5,9 @@ import pytest
 
 from dw_core.geometry.camera import project
 from dw_core.geometry.triangulation import dlt
+from dw_core.skeleton import H36M17
 from dw_core.training import scenes
-from dw_core.training.scenes import Source, make_scene, some_views
+from dw_core.training.scenes import Source, make_scene, observe, some_views
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,36 @@ def test_views_that_were_never_seen_have_no_confidence(source, monkeypatch):
     for scene, one in zip(some, absent, strict=True):
         assert np.isnan(scene.pixels[one]).all()
         assert not one[tuple(scene.at.T)].any()
+
+
+def test_at_each_exposure_there_may_be_another_person(source):
+    """At the places and times of the one who walks; limbs that were rigid are not."""
+    for seed in range(4):
+        same, other = (observe(source, np.random.default_rng(seed), changed) for changed in (False, True))
+        assert [(one.view, one.stamp_ns) for one in other.maps] == [
+            (one.view, one.stamp_ns) for one in same.maps
+        ]
+        assert other.truth.shape == same.truth.shape == (len(same.maps), 17, 3)
+        assert other.real.names == same.real.names and (other.regular, other.tick_s) == (
+            same.regular,
+            same.tick_s,
+        )
+        trunk = [H36M17.index(f"{side}_{part}") for side in ("left", "right") for part in ("hip", "shoulder")]
+        away = np.linalg.norm((other.truth - same.truth)[:, trunk].mean(1), axis=-1)
+        assert np.median(away) < 0.15 and np.median(np.linalg.norm(other.truth - same.truth, axis=-1)) > 0.05
+        upper = [
+            np.linalg.norm(
+                seen.truth[:, H36M17.index("left_elbow")] - seen.truth[:, H36M17.index("left_shoulder")],
+                axis=-1,
+            )
+            for seen in (same, other)
+        ]
+        assert np.ptp(upper[0]) < 1e-6 and upper[1].std() > 0.02
+
+
+def test_the_maps_show_those_who_are_there(source):
+    """An exact network sees each where the true rig has him, though he is another one at each exposure."""
+    seen = observe(source, np.random.default_rng(0), changed=True)
+    for maps, pose in zip(seen.maps, seen.truth, strict=True):
+        off = maps.joints.pixels - project(seen.real[seen.real.index(maps.view)], pose)
+        assert np.nanmedian(np.linalg.norm(off, axis=-1)) < 0.1 * maps.crop.side / 64
