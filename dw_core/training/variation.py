@@ -36,9 +36,10 @@ LENGTH, HIPS, SHOULDERS = 0.12, 0.15, 0.15
 DEFINITION_M, FACE_M = 0.005, 0.012
 # Of the pelvis: it tilts on its own about the axis of the hips, and where it is from there differs as much
 # between people and data sets.
-PELVIS_RAD, PELVIS_M = 0.5, 0.01
-# Pelvis and belly are called so at different heights: part of the skeletons, and where between hips and neck.
-RENAMED, PELVIS, BELLY = 0.2, (0.0, 0.25), (0.2, 0.8)
+PELVIS_RAD, PELVIS_M = 0.35, 0.01
+# Pelvis and belly are called so at different heights: part of the skeletons, and where between the hips and
+# what is called the pelvis, or the neck.
+RENAMED, PELVIS, BELLY = 0.3, (0.0, 1.2), (0.2, 0.8)
 
 
 def others(people: Array, joints: JointSet, rng: np.random.Generator) -> Array:
@@ -120,9 +121,9 @@ def _redefine(out: Array, joints: JointSet, rng: np.random.Generator) -> None:
             out[:, partner] += shift * (-1, 1, 1)
         out[:, j] += shift
     hips = _middle(out, joints, "hip")
-    for name, places in (("pelvis", PELVIS), ("belly", BELLY)):
+    for name, end, places in (("pelvis", "pelvis", PELVIS), ("belly", "neck", BELLY)):
         if name in joints.joints:
-            height = rng.uniform(*places, (B, 1)) * (out[:, joints.index("neck")] - hips)
+            height = rng.uniform(*places, (B, 1)) * (out[:, joints.index(end)] - hips)
             renamed = rng.random((B, 1)) < RENAMED
             out[:, joints.index(name)] = np.where(renamed, hips + height, out[:, joints.index(name)])
 

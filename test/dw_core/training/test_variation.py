@@ -75,18 +75,34 @@ def test_left_is_as_likely_as_right(varied):
     assert np.abs(off).max() < 5 * spread / np.sqrt(COUNT)
 
 
-def test_pelvis_and_belly_are_called_so_at_other_heights():
+def test_the_belly_is_called_so_at_other_heights():
     people = np.repeat(standing(H36M17)[None], COUNT, axis=0)
     made = vary(people, H36M17, np.random.default_rng(0))
     hips = (made[:, H36M17.index("left_hip")] + made[:, H36M17.index("right_hip")]) / 2
     neck = made[:, H36M17.index("neck")]
     along = (neck - hips) / np.linalg.norm(neck - hips, axis=-1, keepdims=True)
-    for name, (low, high) in (("pelvis", variation.PELVIS), ("belly", variation.BELLY)):
-        offset = made[:, H36M17.index(name)] - hips
-        on_line = np.linalg.norm(offset - (offset * along).sum(-1, keepdims=True) * along, axis=-1) < 1e-9
-        assert on_line.mean() == pytest.approx(variation.RENAMED, abs=0.1)
-        place = (offset * along).sum(-1)[on_line] / np.linalg.norm(neck - hips, axis=-1)[on_line]
-        assert low <= place.min() < low + 0.1 and high - 0.1 < place.max() <= high
+    offset = made[:, H36M17.index("belly")] - hips
+    on_line = np.linalg.norm(offset - (offset * along).sum(-1, keepdims=True) * along, axis=-1) < 1e-9
+    assert on_line.mean() == pytest.approx(variation.RENAMED, abs=0.1)
+    place = (offset * along).sum(-1)[on_line] / np.linalg.norm(neck - hips, axis=-1)[on_line]
+    low, high = variation.BELLY
+    assert low <= place.min() < low + 0.1 and high - 0.1 < place.max() <= high
+
+
+def test_the_pelvis_is_called_so_from_the_hips_to_above_where_it_was(monkeypatch):
+    for name in ("DEFINITION_M", "PELVIS_M", "PELVIS_RAD"):
+        monkeypatch.setattr(variation, name, 0.0)
+    monkeypatch.setattr(variation, "SIZE", (1.0, 1.0))
+    people = np.repeat(standing(H36M17)[None], COUNT, axis=0)
+    before = np.array((0.0, 0.03, 0.08))
+    people[:, H36M17.index("pelvis")] += before
+    made = vary(people, H36M17, np.random.default_rng(0))
+    hips = (made[:, H36M17.index("left_hip")] + made[:, H36M17.index("right_hip")]) / 2
+    part = (made[:, H36M17.index("pelvis")] - hips) @ before / (before @ before)
+    renamed = np.abs(part - 1) > 1e-9
+    assert renamed.mean() == pytest.approx(variation.RENAMED, abs=0.1)
+    low, high = variation.PELVIS
+    assert low <= part.min() < low + 0.1 and high - 0.1 < part.max() <= high
 
 
 def test_the_pelvis_tilts_on_its_own(monkeypatch):
