@@ -92,6 +92,7 @@ def test_the_belly_is_called_so_at_other_heights():
 def test_the_pelvis_is_called_so_from_the_hips_to_above_where_it_was(monkeypatch):
     for name in ("DEFINITION_M", "PELVIS_M", "PELVIS_RAD"):
         monkeypatch.setattr(variation, name, 0.0)
+    monkeypatch.setattr(variation, "RHYTHM", (0.0, 0.0))
     monkeypatch.setattr(variation, "SIZE", (1.0, 1.0))
     people = np.repeat(standing(H36M17)[None], COUNT, axis=0)
     before = np.array((0.0, 0.03, 0.08))
@@ -110,6 +111,7 @@ def test_the_pelvis_tilts_on_its_own(monkeypatch):
     for name in ("RENAMED", "DEFINITION_M", "PELVIS_M", "FACE_M", "STOOPED", "LENGTH", "HIPS", "SHOULDERS"):
         monkeypatch.setattr(variation, name, 0.0)
     monkeypatch.setattr(variation, "TRUNK_RAD", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(variation, "RHYTHM", (0.0, 0.0))
     people = np.repeat(standing(H36M17)[None], COUNT, axis=0)
     people[:, H36M17.index("pelvis")] += (0.0, 0.03, 0.08)
     made = vary(people, H36M17, np.random.default_rng(0))
@@ -122,6 +124,29 @@ def test_the_pelvis_tilts_on_its_own(monkeypatch):
     tilted = turned > 1e-6
     assert tilted.mean() == pytest.approx(variation.BENT, abs=0.1)
     assert np.sqrt((turned[tilted] ** 2).mean()) == pytest.approx(variation.PELVIS_RAD, rel=0.15)
+
+
+@pytest.mark.parametrize(("raised", "tilts"), [(1.0, True), (-0.5, False)])
+def test_the_pelvis_tilts_back_with_raised_thighs(monkeypatch, raised, tilts):
+    """By up to half as much as these, and not at all with thighs that go back."""
+    for name in ("BENT", "RENAMED", "DEFINITION_M", "PELVIS_M", "STOOPED", "LENGTH", "HIPS", "SHOULDERS"):
+        monkeypatch.setattr(variation, name, 0.0)
+    people = np.repeat(standing(H36M17)[None], COUNT, axis=0)
+    before = np.array((0.0, 0.0, 0.1))
+    people[:, H36M17.index("pelvis")] += before
+    for side in ("left", "right"):
+        hip, knee = (people[:, H36M17.index(f"{side}_{name}")] for name in ("hip", "knee"))
+        knee[:] = hip + (0.0, -0.4 * np.sin(raised), -0.4 * np.cos(raised))
+    made = vary(people, H36M17, np.random.default_rng(0))
+    hips = (made[:, H36M17.index("left_hip")] + made[:, H36M17.index("right_hip")]) / 2
+    above = made[:, H36M17.index("pelvis")] - hips
+    back = np.arctan2(above[:, 1], above[:, 2])
+    np.testing.assert_allclose(above[:, 0], 0.0, atol=1e-12)
+    if not tilts:
+        np.testing.assert_allclose(back, 0.0, atol=1e-12)
+        return
+    low, high = variation.RHYTHM
+    assert low <= back.min() < low + 0.05 and high - 0.05 < back.max() <= high
 
 
 def test_faces_differ_more_than_trunks_do(monkeypatch):
