@@ -228,7 +228,7 @@ def test_plain_triangulation_gets_the_maps_of_all_views(heard: Heard) -> None:
         first, second = (messages.time_ns(one.header.stamp) for one in pair)
         return abs(first - second)
 
-    # she does not stand still: compared are those that are nearest in time
+    # he does not stand still: compared are those that are nearest in time
     both = min(itertools.product(plain, tracker), key=apart_ns)
     places = [np.array(one.skeletons[0].positions).reshape(-1, 3) for one in both]
     assert np.nanmedian(np.linalg.norm(places[0] - places[1], axis=1)) < 1.0, "metres: the same person"
