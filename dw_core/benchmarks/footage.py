@@ -130,7 +130,8 @@ def measure(
         "benchmark": "footage",
         "command": command,
         "protocol": _protocol(seen),
-        "methods": {name: METHODS[name].what for name in dict.fromkeys(name for name, _ in poses)},
+        "methods": {name: METHODS[name].what for name in dict.fromkeys(name for name, _ in poses)}
+        | {"pipeline": "all stages, but for the joint refiner"},
         "results": [_entry(seen.scene, key, pose, left_out[key]) for key, pose in poses.items()],
         "versions": versions(),
     }
