@@ -31,16 +31,20 @@ def run(args: argparse.Namespace) -> int:
     from dw_core.data.footage import Footage
     from dw_core.data.rigs import load_rig
     from dw_core.evaluation.footage_report import footage_table
+    from dw_core.joint_refiner import PACKAGED, load_refiner
     from dw_core.progress import bar
+    from dw_core.skeleton import COCO17
 
     refuse_early(args)
     rig = load_rig(args.rig)
     footage = Footage.open(args.source or assets.footage(), rig.names)
-    seen = watched(rig, look(rig, footage, not args.quiet), footage.rate_hz)
+    maps = look(rig, footage, not args.quiet)
+    seen = watched(rig, maps, footage.rate_hz)
+    refined = watched(rig, maps, footage.rate_hz, load_refiner(PACKAGED, COCO17))
     source = () if args.source is None else ("--source", str(args.source))
     command = shlex.join(("dw", "bench", "footage", *source, "--rig", str(args.rig)))
-    with bar("ticks", len(seen.scene) * (len(rig) + 1), not args.quiet) as advance:
-        result = rounded(measure(seen, command, advance))
+    with bar("ticks", 2 * len(seen.scene) * (len(rig) + 1), not args.quiet) as advance:
+        result = rounded(measure(seen, refined, command, advance))
     print(footage_table(result))
     write_json(args, result)
     return 0

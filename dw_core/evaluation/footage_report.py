@@ -29,12 +29,13 @@ def footage_table(result: dict[str, Any]) -> str:
     lines = [result["command"], ""]
     for name, text in result["protocol"].items():
         lines += textwrap.wrap(f"{name}: {text}", 108)
-    lines += ["", f"  {'':34}{'to the reference':>20}{'left-out view':>20}{'worst':>10}"]
-    lines.append(f"  {'':34}" + "".join(f"{title:>10}" for title, *_ in COLUMNS))
-    lines.append(f"  {'':34}" + "".join(f"{unit:>10}" for _, unit, *_ in COLUMNS))
+    lines += ["", f"  {'':43}{'to the reference':>20}{'left-out view':>20}{'worst':>10}"]
+    lines.append(f"  {'':43}" + "".join(f"{title:>10}" for title, *_ in COLUMNS))
+    lines.append(f"  {'':43}" + "".join(f"{unit:>10}" for _, unit, *_ in COLUMNS))
     for entry in result["results"]:
         figures = "".join(f"{entry[name] * factor:>10.{digits}f}" for _, _, name, factor, digits in COLUMNS)
-        lines.append(f"  {entry['method']:14}{entry['mode']:8}{entry['sampling']:12}{figures}")
+        what = f"{entry['method']:14}{entry['mode']:8}{entry['sampling']:12}{entry['joints']:9}"
+        lines.append(f"  {what}{figures}")
     return "\n".join(lines)
 
 
