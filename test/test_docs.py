@@ -30,7 +30,7 @@ from dw_core.evaluation import (
     warper_report,
 )
 from dw_core.evaluation.balance_beam_report import document
-from dw_core.evaluation.documents import block, fill, outside_of_blocks, table
+from dw_core.evaluation.documents import asked, block, fill, outside_of_blocks, table
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -98,6 +98,11 @@ def test_a_block_that_is_not_there_once_is_named(page: Path) -> None:
 
 def test_a_table_has_its_columns() -> None:
     assert table(("rig", "px"), [("a", "1.0")]) == "| rig | px |\n| --- | --: |\n| a | 1.0 |"
+
+
+def test_what_was_asked_is_met_or_said_not_to_be() -> None:
+    text = asked({"a": 0.65, "b": 0.45}, {"a": 0.65, "b": 0.4514})
+    assert text == "a at most 0.65, found 0.650: met; b at most 0.45, found 0.451: not met"
 
 
 def test_the_readme_shows_what_the_demo_printed() -> None:

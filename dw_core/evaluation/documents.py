@@ -6,7 +6,7 @@ A block stands between two comments, `<!-- NAME: who makes it -->` and `<!-- end
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dw_core.errors import ConfigError
@@ -30,6 +30,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose first column is text and whose others are figures."""
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def asked(most: Mapping[str, float], found: Mapping[str, float]) -> str:
+    """What was asked of some figures at most, what was found, and whether that is met."""
+    return "; ".join(
+        f"{name} at most {limit:g}, found {found[name]:.3f}: {'met' if found[name] <= limit else 'not met'}"
+        for name, limit in most.items()
+    )
 
 
 def outside_of_blocks(text: str) -> str:

@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 
 from dw_core.errors import ConfigError
-from dw_core.evaluation.documents import fill
+from dw_core.evaluation.documents import asked, fill
 from dw_core.evaluation.motion_report import wrapped
 
 matplotlib.use("Agg")
@@ -32,6 +32,8 @@ COLUMNS = (
     ("coverage", "%", "coverage", 100, 1),
     ("own abs.", "mm", "absolute_own_mm", 1, 1),
 )
+# At most, of the absolute error of weighted DLT of all views at all ticks.
+ASKED, ASKED_VIEWS = {"pipeline_causal": 1.0, "pipeline_window": 0.75}, 4
 KINDS = ("all", "visible", "self_occluded", "hidden")
 
 
@@ -187,8 +189,14 @@ def _save(figure: Any, path: Path, option: str) -> None:
 
 
 def block_text(result: dict[str, Any]) -> str:
-    """The document's block."""
-    return f"```\n{rendered_table(result)}\n```"
+    """The document's block: the table, and whether the whole pipeline is as good as was asked."""
+    pool = next(one for one in result["pooled"] if one["views"] == ASKED_VIEWS)
+    methods = pool["subsets"]["all"]["methods"]
+    found = {name: methods[name]["to_weighted"] for name in ASKED}
+    return (
+        f"```\n{rendered_table(result)}\n```\n\n"
+        f"Asked with {ASKED_VIEWS} views, as parts of dlt_full_weighted: {asked(ASKED, found)}."
+    )
 
 
 if __name__ == "__main__":
