@@ -122,14 +122,15 @@ class Processes:
             alive.process.wait(POLL_S)
 
     def stop(self) -> int:
-        """SIGINT to all, then SIGTERM, then SIGKILL to those that do not listen; the exit code of it all.
+        """SIGTERM to all, then SIGKILL to those that do not listen; the exit code of it all.
 
-        0 when all were running, or about to be started again, and ended well; 2 when one had refused its
-        input; else 1, and which process ended how is said on stderr.
+        Not SIGINT, which Python answers with a traceback where a process is still importing; SIGTERM ends it
+        silently there. 0 when all were running, or about to be started again, and ended well; 2 when one had
+        refused its input; else 1, and which process ended how is said on stderr.
         """
         children = [child for child in self._children if child.due_s is None]
         by_itself = [child.process.poll() is not None for child in children]
-        for order in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        for order in (signal.SIGTERM, signal.SIGKILL):
             for child in children:
                 if child.process.poll() is None:
                     child.process.send_signal(order)
@@ -143,7 +144,7 @@ class Processes:
         bad = [
             child.complaint()
             for child, early in zip(children, by_itself, strict=True)
-            if child.process.returncode != 0 or early
+            if child.process.returncode not in (0, -signal.SIGTERM) or early
         ]
         if bad:
             print("dw: " + ", ".join(bad), file=sys.stderr)

@@ -14,7 +14,7 @@ import pytest
 
 from dw_ros.processes import MAX_RESTARTS, RESTARTS_WITHIN_S, Processes, Restarts
 
-WAITS = [sys.executable, "-c", "import signal,sys; signal.signal(2, lambda *_: sys.exit(0)); signal.pause()"]
+WAITS = [sys.executable, "-c", "import signal,sys; signal.signal(15, lambda *_: sys.exit(0)); signal.pause()"]
 
 
 def fails(code: int) -> list[str]:
@@ -36,6 +36,19 @@ def test_children_that_end_well_when_asked_give_zero(tmp_path: Path) -> None:
         until(ready.exists)
         assert not processes.wait(0.2)
         assert processes.stop() == 0
+
+
+def test_a_child_that_does_not_listen_yet_ends_silently(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A node that is still importing."""
+    ready = tmp_path / "ready"
+    with Processes() as processes:
+        code = f"import signal; open({str(ready)!r}, 'w'); signal.pause()"
+        processes.start("/dw/node", [sys.executable, "-c", code])
+        until(ready.exists)
+        assert processes.stop() == 0
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("code", "expected"), [(2, 2), (1, 1), (0, 1), (-9, 1)])
